@@ -34,7 +34,7 @@ MAY_USE = {
         "errors",
         "bus",
     },
-    "operate": {"replication", "rdb", "recording", "export", "capture", "servers", "glob", "url", "errors"},
+    "operate": {"replication", "rdb", "recording", "export", "replay", "capture", "servers", "glob", "url", "errors"},
     "relay": {"replication", "faults", "listening", "config", "url", "errors", "bus", "status"},
     "status": {"replication", "url"},
     "listening": {"errors", "port_owner", "url"},

@@ -40,6 +40,13 @@ def diff(
     scan: Annotated[
         bool, typer.Option("--scan", help="Read servers by SCAN and DUMP instead of as a replica does.")
     ] = False,
+    link: Annotated[
+        str | None, typer.Option("--link", metavar="NAME", help="This link, of a recording that has several.")
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="The program that restores append-only files and recordings."),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -74,6 +81,8 @@ def diff(
             ignore_expiry=ignore_expiry,
             expiry_within=within,
             scan=scan,
+            link=link,
+            server=server,
             limit=SHOWN if limit is None and not as_json else limit,
             found=show,
             advance=advance,

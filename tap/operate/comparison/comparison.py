@@ -3,6 +3,7 @@
     data_sets.py           what the two arguments mean
     side_snapshot.py       reads one side, once: of each key a record with a digest of its value (digest.py, siphash.py)
     reader_processes.py    both sides at the same time, in two processes
+    restored.py            a server of our own with the data of an append-only file; recordings are exported to one first
     spill.py               the records in files, by the hash of the name; where sums agree nothing is read again
     difference.py          two records of one key: what differs
     second_look.py         between two live servers: writes in flight are no differences (dumped.py: values by DUMP)
@@ -25,19 +26,23 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from tap import export
 from tap.capture.content import Damaged
-from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.errors import EnvironmentFailure, words
 from tap.operate.comparison import reader_processes
-from tap.operate.comparison.data_sets import DataSet, Live, RdbFile, chunks_of, parse
+from tap.operate.comparison.data_sets import AppendOnly, DataSet, Live, RdbFile, Recorded, chunks_of, parse
 from tap.operate.comparison.details import Elements, counted
-from tap.operate.comparison.difference import Difference, Found, How, Rules, differences
+from tap.operate.comparison.difference import Difference, Found, How, Key, Rules, differences
+from tap.operate.comparison.dumped import Dumps, read
 from tap.operate.comparison.reader_processes import Progress
+from tap.operate.comparison.restored import Restored
 from tap.operate.comparison.second_look import Looked, SecondLook
 from tap.operate.comparison.side_snapshot import Filter, Job, Snapshot
 from tap.operate.comparison.spill import Spilled, unmatched
 from tap.rdb.handler import HandlerReader
 from tap.rdb.parser import Parser
 from tap.rdb.tokens import MODULE_VALUE, STRING
+from tap.recording.moments import text
 from tap.servers.client import Client
 from tap.servers.failures import FAILURES, said_by
 from tap.url import Url
@@ -45,6 +50,14 @@ from tap.url import Url
 HELD = 1000  # differences that are held until the end: sorted, and with the number of elements that differ
 
 Advance = Callable[[str, Progress], None]  # "a" or "b", and how far that side is
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """link, server: as of diff()."""
+
+    link: str | None = None
+    server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,8 @@ def diff(
     ignore_expiry: bool = False,
     expiry_within: float = 0.0,
     scan: bool = False,
+    link: str | None = None,
+    server: str | None = None,
     limit: int | None = None,
     found: Callable[[Difference], None] = lambda difference: None,
     advance: Advance = lambda side, progress: None,
@@ -95,8 +110,9 @@ def diff(
 
     db, key: only these dbs, only keys that match one of these patterns, as KEYS takes them. expiry_within: seconds by
     which expiries of keys may differ; those of a hash's fields may not. ignore_expiry: neither counts. scan: read servers
-    by SCAN and DUMP. found: called with each difference, but not more than *limit*; sorted by db and key if there are at
-    most HELD of them. advance: called while the two sides are read.
+    by SCAN and DUMP. link: of a recording that has several. server: the program that restores append-only files and
+    recordings; the one on PATH or in a wheel if not given. found: called with each difference, but not more than *limit*;
+    sorted by db and key if there are at most HELD of them. advance: called while the two sides are read.
 
     Raises ConfigError, RecordingError or RdbError for a side that cannot be read to its end, EnvironmentFailure for a
     server that fails or a disk that is full.
@@ -105,7 +121,7 @@ def diff(
     sources = {"a": parse(os.fspath(a)), "b": parse(os.fspath(b))}
     only = Filter(_several(db), tuple(os.fsencode(one) for one in _several_keys(key)))
     with _directory() as directory:
-        return _Comparison(sources, only, rules, scan, directory, limit, found).run(advance)
+        return _Comparison(sources, only, rules, scan, directory, limit, found, Means(link, server)).run(advance)
 
 
 def _several(db: int | Collection[int]) -> tuple[int, ...]:
@@ -137,7 +153,11 @@ class _Comparison:
         directory: Path,
         limit: int | None,
         found: Callable[[Difference], None],
+        means: Means,
     ) -> None:
+        self._means = means
+        self._restored: dict[str, Url] = {}
+        self._moments: dict[str, int] = {}  # of sides whose data are older than their snapshot; ms
         self._sources = sources
         self._only = only
         self._rules = rules
@@ -155,11 +175,22 @@ class _Comparison:
         self._lacking: list[str] = []
 
     def run(self, advance: Advance) -> Compared:
+        with contextlib.ExitStack() as restored:
+            return self._run(advance, restored)
+
+    def _run(self, advance: Advance, restored: contextlib.ExitStack) -> Compared:
+        for source in self._sources.values():
+            if isinstance(source, Live):
+                Client(source.url)  # refuses options that it does not know, before anything is started
+        for side, source in self._sources.items():
+            if isinstance(source, AppendOnly | Recorded):
+                self._restore(side, source, restored, advance)
         jobs = {side: self._job(side, source) for side, source in self._sources.items()}
         snapshots = dict(zip(jobs, self._read(jobs, advance), strict=True))
-        created = [one.created for one in snapshots.values() if one.created is not None]
-        if created:
-            self._rules = dataclasses.replace(self._rules, moment=1000 * max(created))
+        moments = {side: 1000 * one.created for side, one in snapshots.items() if one.created is not None}
+        moments |= self._moments
+        if moments:
+            self._rules = dataclasses.replace(self._rules, moment=max(moments.values()))
         mine, theirs = (Spilled(job.directory, snapshots[side].sums) for side, job in jobs.items())
         found = chain.from_iterable(differences(*records, self._rules) for records in unmatched(mine, theirs))
         live = [source.url for source in self._sources.values() if isinstance(source, Live)]
@@ -187,7 +218,7 @@ class _Comparison:
     # ---- reading ----
 
     def _job(self, side: str, source: DataSet) -> Job:
-        place, name = self._place(source)
+        place, name = self._place(side, source)
         directory = self._directory / side
         directory.mkdir()
         return Job(
@@ -201,13 +232,38 @@ class _Comparison:
             functions=not self._scan and self._only == Filter(),
         )
 
-    def _place(self, source: DataSet) -> tuple[Path | Url, str]:
+    def _place(self, side: str, source: DataSet) -> tuple[Path | Url, str]:
         if isinstance(source, Live):
-            Client(source.url)  # refuses options that it does not know, before anything is started
             return source.url, str(source.url.address)
-        if isinstance(source, RdbFile):
-            return source.path, str(source.path)
-        raise ConfigError(f"{source.path}: not yet")
+        return (source.path if isinstance(source, RdbFile) else self._restored[side]), _named(source)
+
+    def _restore(
+        self, side: str, source: AppendOnly | Recorded, restored: contextlib.ExitStack, advance: Advance
+    ) -> None:
+        """Start a server that holds the data, until the comparison has ended."""
+        if isinstance(source, Recorded):
+            directory = self._directory / f"{side}-aof"
+            written = export.aof(source.path, directory, link=self._means.link, until=source.moment)
+            self._lacking += (f"{_named(source)}: {one}" for one in written.lacking)
+            at = written.base.ended if written.written.time is None else written.written.time
+            self._moments[side] = at // 1_000_000
+            whole = parse(str(directory))
+            assert isinstance(whole, AppendOnly)
+            files = whole.files
+        else:
+            files = source.files
+            self._moments[side] = max((round(1000 * path.stat().st_mtime) for path in files), default=0)
+        total = sum(path.stat().st_size for path in files)
+        sent = 0
+
+        def report(size: int) -> None:
+            nonlocal sent
+            sent += size
+            advance(side, Progress(sent, max(sent, total), 0))
+
+        one = restored.enter_context(Restored(_named(source), files, self._means.server, report))
+        self._lacking += one.lacking
+        self._restored[side] = one.url
 
     def _read(self, jobs: Mapping[str, Job], advance: Advance) -> list[Snapshot]:
         sides = list(jobs)
@@ -257,19 +313,18 @@ class _Comparison:
         wanted = {(one.db, one.key) for one in self._held if _has_elements(one)}
         if not wanted:
             return
-        read = []
-        for source in self._sources.values():
+        if any(isinstance(source, Live) for source in self._sources.values()):
+            return  # its values may have changed since
+        by_side = []
+        for side, source in self._sources.items():
             elements = Elements(wanted)
-            if not isinstance(source, RdbFile):
-                return
-            parser = Parser(HandlerReader(elements, elements.only), values=True, checks=False)
-            with contextlib.suppress(Damaged):
-                for chunk in chunks_of(source.path):
-                    parser.feed(chunk)
-                    if parser.finished or parser.problem is not None:
-                        break
-            read.append(elements.by_key)
-        a, b = read
+            reader = HandlerReader(elements, elements.only)
+            if isinstance(source, RdbFile):
+                _read_file(source.path, reader)
+            else:
+                asyncio.run(_read_values(self._restored[side], wanted, reader))
+            by_side.append(elements.by_key)
+        a, b = by_side
         self._held = [counted(one, a.get((one.db, one.key)), b.get((one.db, one.key))) for one in self._held]
 
     def _lack(self, jobs: Mapping[str, Job], snapshots: Mapping[str, Snapshot]) -> None:
@@ -283,6 +338,29 @@ class _Comparison:
                     f"{jobs[side].name}: bytes follow the RDB, and are not compared; if they are commands, name the "
                     "file so that it ends in .aof"
                 )
+
+
+def _named(source: RdbFile | AppendOnly | Recorded) -> str:
+    moment = source.moment if isinstance(source, Recorded) else None
+    return f"{source.path}" if moment is None else f"{source.path}@{text(moment)}"
+
+
+def _read_file(path: Path, reader: HandlerReader) -> None:
+    parser = Parser(reader, values=True, checks=False)
+    with contextlib.suppress(Damaged):
+        for chunk in chunks_of(path):
+            parser.feed(chunk)
+            if parser.finished or parser.problem is not None:
+                return
+
+
+async def _read_values(url: Url, wanted: Collection[Key], reader: HandlerReader) -> None:
+    """Those of a server that nobody writes to."""
+    async with Client(url) as client:
+        dumps = Dumps(client)
+        with contextlib.suppress(*FAILURES):  # the number of elements stays unknown
+            for db, name in wanted:
+                read(await dumps.read(db, [name]), reader)
 
 
 def _has_elements(difference: Difference) -> bool:
