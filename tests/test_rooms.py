@@ -277,6 +277,7 @@ TESTED_ELSEWHERE = {
     "relay/tls_failure.py": "relay/test_tls_transport.py",
     "relay/tls_probe.py": "relay/test_tls_transport.py",
     "relay/whole.py": "relay/test_performer.py",
+    "replay/stream_parts.py": "replay/test_sender.py",
     "replication/standing.py": "replication/test_resuming.py",
     "replication/watcher.py": "faults/test_link_faults.py",
 }

@@ -4,8 +4,8 @@ excerpt.py says which part of a recording to play, and how fast. To replicas: ch
 recording, pace.py says when each byte is due, and session.py says what a master answers; these open no socket and read
 no clock. master.py listens and owns the clock; replica.py serves one connection and knows its master only as a protocol.
 
-To a server: server_replay.py reads the recording and copies the streams that are meant, client_commands.py chooses the
-bytes of a stream that a client would send, and sender.py sends them.
+To a server: server_replay.py reads the recording, stream_parts.py chooses and copies the parts of its streams,
+client_commands.py chooses the bytes that a client would send, and sender.py sends them.
 """
 
 from tap.replay.master import ReplayMaster

@@ -23,7 +23,8 @@ from tap.recording.player import Player
 from tap.recording.reader import read
 from tap.replay.client_commands import Choice
 from tap.replay.excerpt import Excerpt
-from tap.replay.sender import Sender, copied, streams_of
+from tap.replay.sender import Sender
+from tap.replay.stream_parts import copied, streams_of
 from tap.servers.target import Target
 
 

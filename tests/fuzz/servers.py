@@ -21,7 +21,8 @@ from tap.errors import RecordingError, TapError
 from tap.export.append_only import write_commands
 from tap.recording.history import Marks, Stretch
 from tap.replay.client_commands import Choice
-from tap.replay.sender import Interrupted, Sender, part_between
+from tap.replay.sender import Interrupted, Sender
+from tap.replay.stream_parts import part_between
 from tap.scenario.compare import compare
 from tap.scenario.pair import Node, introduced
 from tap.scenario.record import read

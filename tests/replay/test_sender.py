@@ -23,7 +23,8 @@ from tap.errors import ConfigError, EnvironmentFailure
 from tap.recording.history import Index, Marks, Stretch
 from tap.replay import sender as module
 from tap.replay.client_commands import Batch, Choice
-from tap.replay.sender import Interrupted, Sender, StreamPart, copied, part_between, streams_of
+from tap.replay.sender import Interrupted, Sender
+from tap.replay.stream_parts import StreamPart, copied, part_between, streams_of
 from tests.jumping import acted
 from tests.relay.wire import BASE, command
 from tests.support import wait_inside
@@ -182,7 +183,7 @@ def test_only_parts_of_streams_with_writes_are_copied(monkeypatch: pytest.Monkey
             file.write(INCR * ((first.end - first.start) // len(INCR)))
         return [marks((1, BASE + len(INCR)), (2, BASE + 2 * len(INCR))), marks((3, BASE + 500 + len(INCR)))]
 
-    monkeypatch.setattr(module, "copy_streams", copy_streams)
+    monkeypatch.setattr("tap.replay.stream_parts.copy_streams", copy_streams)
     reader: Any = object()
     with contextlib.ExitStack() as files:
         first, second = copied(reader, streams, None, None, files)
@@ -624,6 +625,6 @@ def test_a_full_directory_for_copies_is_named(monkeypatch: pytest.MonkeyPatch) -
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tap.replay.sender.copy_streams", full)
+    monkeypatch.setattr("tap.replay.stream_parts.copy_streams", full)
     with contextlib.ExitStack() as files, pytest.raises(EnvironmentFailure, match=r"No space .*; set TMPDIR to"):
         copied(lambda player: None, [], None, None, files)

@@ -17,7 +17,8 @@ from tap.recording.history import Read, index
 from tap.recording.player import Player
 from tap.recording.reader import play
 from tap.replay.client_commands import Choice
-from tap.replay.sender import Interrupted, Sender, copied, streams_of
+from tap.replay.sender import Interrupted, Sender
+from tap.replay.stream_parts import copied, streams_of
 from tap.servers.embedded import Server
 from tap.servers.target import Target
 from tests.recording.wires import file, streamed
