@@ -26,17 +26,17 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from tap.bus import COUNTLESS, Inbox, Told
 from tap.config import Config
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.observers.observer import Observed, Observer
-from tap.observers.scripted import PREFIX, ScriptTrouble, Through, calls
+from tap.observers.scripted import PREFIX, Message, ScriptTrouble, Through, calls, message
 from tap.replication import events
 
 END_SECONDS = 0.3  # for the events that wait at the end, and then for the process to exit
 POLL_SECONDS = 0.05
+MAX_MESSAGE = 2**24  # bytes
 # Limits of a batch: pickling a hundred events holds the GIL for 0.3 ms.
 BATCH_EVENTS = 100
 BATCH_BYTES = 65536
@@ -44,6 +44,9 @@ BATCH_BYTES = 65536
 # The process finds modules where the tap does, except in the current directory, which -m would put before the standard
 # library.
 BEGIN = "import sys; sys.path[:] = sys.argv[3:]; from tap.observers.scripted import main; main()"
+
+
+_GARBLED = "something in its process has written to a descriptor that it did not open: the connection with the tap"
 
 
 class Script(Observer):
@@ -135,6 +138,9 @@ class Script(Observer):
             how = self._process.end()
             if not self._is_over:
                 self._in_loop(lambda: self._tell(f"its process has ended ({how}), and gets no more events"))
+        except _Garbled as error:
+            said = str(error)
+            self._in_loop(lambda: self._tell(f"{said}; it is killed, and gets no more events"))
         finally:
             self._process.end()
             self._in_loop(self._has_all)
@@ -193,6 +199,10 @@ class _Stopped(Exception):
     """The process has stopped itself with SIGSTOP while this module waits for it."""
 
 
+class _Garbled(Exception):
+    """The process sent what its main() does not send."""
+
+
 class _Process:
     """The process of a script, and the connection to it."""
 
@@ -230,13 +240,16 @@ class _Process:
         except _Stopped:
             self.end()
             raise ConfigError(f"{path}: its process has stopped itself (SIGSTOP) while it was loaded") from None
+        except _Garbled as error:
+            self.end()
+            raise ConfigError(f"{path}: {error}") from None
         except BaseException:  # Ctrl-C
             self.end()
             raise
-        if isinstance(said, str):
+        if not isinstance(said, frozenset):
             self.end()
-            raise ConfigError(said)
-        self.kinds: frozenset[str] = said
+            raise ConfigError(said if isinstance(said, str) else f"{path}: {_GARBLED}")
+        self.kinds = said
 
     def is_running(self) -> bool:
         return self._process.poll() is None
@@ -245,12 +258,16 @@ class _Process:
         """Have the functions called with these events. Raises EOFError or OSError when the process has ended."""
         self._connection.send(batch)
         while not isinstance(said := self._heard(), Through):
+            if not isinstance(said, ScriptTrouble):
+                raise _Garbled(_GARBLED)
             tell(said)
         self.begun()
         return said
 
-    def _heard(self, *, may_stop: bool = True) -> Any:
-        """The next message. Raises EOFError or OSError when the process has ended, even if processes it forked go on."""
+    def _heard(self, *, may_stop: bool = True) -> Message:
+        """The next message. Raises EOFError or OSError when the process has ended, even if processes it forked go on, and
+        _Garbled for anything else that it sends.
+        """
         while not self._connection.poll(POLL_SECONDS):
             if not self.is_running():
                 if self._connection.poll():  # it sent a message, and ended, since the last look
@@ -258,7 +275,14 @@ class _Process:
                 raise EOFError
             if not may_stop and self._is_stopped():
                 raise _Stopped
-        return self._connection.recv()
+        try:
+            return message(self._connection.recv_bytes(MAX_MESSAGE))
+        except ValueError:
+            raise _Garbled(_GARBLED) from None
+        except OSError as error:
+            if error.errno is None and self.is_running():  # multiprocessing's own: the message is too long
+                raise _Garbled(_GARBLED) from None
+            raise
 
     def _is_stopped(self) -> bool:
         if not hasattr(os, "waitid"):  # macOS, before Python 3.13

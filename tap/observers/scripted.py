@@ -1,6 +1,6 @@
 """The process of a script: it loads the file, and calls its functions with the events that the tap hands over.
 
-The tap's half is script.py. The messages between them, pickled, over a connection of their own:
+The tap's half is script.py. Their messages have a connection of their own, and are pickled by the tap and JSON from here:
 
     from the script      the events that it has functions for, or in one line why it is refused
     from the tap         a batch of events, list[Told]; an empty one at the end
@@ -16,6 +16,7 @@ import fcntl
 import gc
 import inspect
 import io
+import json
 import os
 import sys
 import traceback
@@ -23,7 +24,7 @@ import types
 from collections.abc import Callable, Collection, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tap.bus import Told
 from tap.errors import ConfigError, did_you_mean
@@ -51,6 +52,39 @@ class Through(NamedTuple):
 
     failures: int
     is_over: bool
+
+
+Message = str | frozenset[str] | ScriptTrouble | Through
+
+
+def packed(said: Message) -> bytes:
+    """A message to the tap, as JSON. Unpickled there, it could call whatever it likes, and damage what it does not."""
+    match said:
+        case str():
+            fields: dict[str, Any] = {"refused": said}
+        case frozenset():
+            fields = {"events": sorted(said)}
+        case _:
+            fields = said._asdict()
+    return json.dumps(fields).encode()
+
+
+def message(data: bytes) -> Message:
+    """What packed() made. Raises ValueError for anything else: whatever the script runs can write to the connection."""
+    try:
+        said = json.loads(data)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+    match said:
+        case {"refused": str() as text}:
+            return text
+        case {"events": list() as names} if all(isinstance(name, str) for name in names) and KINDS.issuperset(names):
+            return frozenset(names)
+        case {"text": str() as text, "traceback": str() | None as trace}:
+            return ScriptTrouble(text, trace)
+        case {"failures": int() as failures, "is_over": bool() as is_over}:
+            return Through(failures, is_over)
+    raise ValueError("not a message")
 
 
 def calls(batch: list[Told], kinds: Collection[str]) -> Iterator[tuple[int, str]]:
@@ -135,9 +169,9 @@ def main() -> None:
         try:
             functions = load(path)
         except ConfigError as error:
-            tap.send(str(error))
+            tap.send_bytes(packed(str(error)))
         else:
-            tap.send(frozenset(functions))
+            tap.send_bytes(packed(frozenset(functions)))
             _serve(tap, path, functions, begun)
 
 
@@ -176,15 +210,16 @@ def _serve(tap: Connection, path: Path, functions: dict[str, Function], begun: i
                 functions[kind](batch[index])
             except SystemExit as error:
                 is_over = True
-                tap.send(ScriptTrouble(f"has called sys.exit(){_line(_line_in(path, error))}, and gets no more events"))
+                said = f"has called sys.exit(){_line(_line_in(path, error))}, and gets no more events"
+                tap.send_bytes(packed(ScriptTrouble(said)))
                 break
             except BaseException as error:
                 failures += 1
                 number = _line_in(path, error)
                 if (type(error), number) not in told and len(told) < MAX_TOLD:
                     told.add((type(error), number))
-                    tap.send(_failure(PREFIX + kind, number, error))
-        tap.send(Through(failures, is_over))
+                    tap.send_bytes(packed(_failure(PREFIX + kind, number, error)))
+        tap.send_bytes(packed(Through(failures, is_over)))
 
 
 def _failure(name: str, number: int | None, error: BaseException) -> ScriptTrouble:

@@ -19,6 +19,7 @@ FORMATS = {
         Format("aof", servers.timed, servers.aof_complaints, "resp", weight=2),
         Format("figures", observed.figures, observed.figures_complaints),
         Format("script", observed.script, observed.script_complaints, "py", weight=2),
+        Format("messages", observed.messages, observed.messages_complaints, "json", weight=5),
         Format("fault", texts.fault, texts.fault_complaints, weight=5),
         Format("url", texts.url, texts.url_complaints, weight=5),
         Format("value", texts.value, texts.value_complaints, weight=5),

@@ -15,14 +15,14 @@ from typing import Any
 from tap.bus import Told
 from tap.errors import ConfigError
 from tap.observers.metrics import MAX_SERIES
-from tap.observers.scripted import load
+from tap.observers.scripted import Message, ScriptTrouble, Through, load, message, packed
 from tap.observers.statsd import DATAGRAM, Figures, datagrams
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Reason, Role, Side
 from tap.status import LinkStatus, Status, connection_status
 from tap.url import Address
-from tests.fuzz.mutate import INTEGERS, lines, text
+from tests.fuzz.mutate import INTEGERS, damaged, lines, text
 
 WORDS = [
     "-LOADING Redis is loading the dataset in memory",
@@ -160,3 +160,42 @@ def script_complaints(given: str, rng: random.Random) -> Iterator[str]:
             for name in set(sys.modules) - modules:
                 if name.startswith("redis-tap script"):
                     del sys.modules[name]
+
+
+# ---- what the process of a script sends ----
+
+
+def messages(rng: random.Random) -> bytes:
+    """One message: of the kinds that there are, with other values in them, or damaged."""
+    kinds: list[Callable[[], Message]] = [
+        lambda: frozenset(rng.sample(sorted(events.EVENTS), rng.randint(0, 9))),
+        lambda: frozenset({_word(rng)}),
+        lambda: ScriptTrouble(_word(rng), rng.choice([None, _word(rng)])),
+        lambda: Through(rng.choice(INTEGERS), rng.choice([True, False])),
+        lambda: _word(rng),
+    ]
+    data = packed(rng.choice(kinds)())
+    if rng.random() < 0.2:
+        depth = rng.choice([b"[", b'{"text":', b'{"events":[']) * rng.choice([1, 300, 60_000])
+        data = data.replace(rng.choice([b'"', b"[", b"1", b"true"]), depth, 1)
+    return damaged(data, rng) if rng.random() < 0.7 else data
+
+
+def messages_complaints(data: bytes, rng: random.Random) -> Iterator[str]:
+    """It is a message of one of the kinds, or refused in one line."""
+    try:
+        said = message(data)
+    except ValueError as error:
+        if "\n" in str(error):
+            yield f"more than a line: {error}"
+        return
+    match said:
+        case (
+            str()
+            | frozenset()
+            | ScriptTrouble(text=str(), traceback=str() | None)
+            | Through(failures=int(), is_over=bool())
+        ):
+            pass
+        case _:
+            yield f"a {type(said).__name__}"

@@ -536,6 +536,35 @@ def test_a_script_that_stops_itself_later_does_not_delay_the_end(script: Path) -
     ]
 
 
+WRITES = """
+import os, stat
+def write(data):
+    for number in range(3, 20):
+        try:
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.write(number, data)
+        except OSError:
+            pass
+"""
+GARBLED = "something in its process has written to a descriptor that it did not open: the connection with the tap"
+NO_MESSAGES = {
+    "too long": b"\x7f\xff\xff\xff",
+    "of negative length": b"\xff\xff\xff\xfe",
+    "no JSON": b"\x00\x00\x00\x05hello",
+    "of another kind": b"\x00\x00\x00\x01" + b"7",
+}
+
+
+@pytest.mark.parametrize("data", NO_MESSAGES.values(), ids=NO_MESSAGES)
+def test_what_is_no_message_of_a_script_is_refused_and_not_believed(script: Path, data: bytes) -> None:
+    script.write_text(f"{WRITES}\nwrite({data!r})\ndef on_event(told): pass\n")
+    with pytest.raises(ConfigError) as caught:
+        Script(script)
+    assert str(caught.value) == f"{script}: {GARBLED}"
+    script.write_text(f"{WRITES}\ndef on_event(told): write({data!r})\n")
+    assert trouble(asyncio.run(publish(script, OPENED))) == [f"{GARBLED}; it is killed, and gets no more events"]
+
+
 def test_a_tap_that_cannot_begin_ends_the_process(script: Path) -> None:
     script.write_text(f"{Heard.SCRIPT}\nimport os\nhear(os.getpid())\ndef on_event(told):\n    pass\n")
     there = script.with_name("there.pcapng")

@@ -20,7 +20,19 @@ import pytest
 from tap.bus import Told
 from tap.errors import ConfigError
 from tap.observers.script import Script
-from tap.observers.scripted import MAX_TOLD, NICE, ScriptTrouble, Through, _Printed, _serve, calls, load, main
+from tap.observers.scripted import (
+    MAX_TOLD,
+    NICE,
+    ScriptTrouble,
+    Through,
+    _Printed,
+    _serve,
+    calls,
+    load,
+    main,
+    message,
+    packed,
+)
 from tap.replication import events
 from tap.replication.events import Event
 from tests.support import WITHIN
@@ -152,7 +164,7 @@ def served(path: Path, text: str, *batches: list[Told]) -> tuple[list[Any], int]
             _serve(theirs, path, functions, begun)
         said = []
         while ours.poll():
-            said.append(ours.recv())
+            said.append(message(ours.recv_bytes()))
         return said, len(noted.read())
 
 
@@ -283,7 +295,7 @@ class Forked:
 
     def heard(self) -> Any:
         assert self.tap.poll(WITHIN)
-        return self.tap.recv()
+        return message(self.tap.recv_bytes())
 
     def call(self, event: Event) -> None:
         """Hand it over to functions for all events, and wait for the notes of the calls."""
@@ -324,7 +336,7 @@ def test_a_process_reports_what_it_hears_and_ends_on_request(script: Path) -> No
     one.tap.send([])
     assert one.tap.poll(WITHIN)
     with pytest.raises(EOFError):
-        one.tap.recv()
+        one.tap.recv_bytes()
     assert one.end() == 0
 
 
@@ -379,3 +391,32 @@ def on_event(told): ...
     first, second, third, _ = b"".join(iter(lambda: one.said.read(1000), b"")).decode().split("\n")
     assert (first, second, third) == (f"12 b'' {nice} True", "True", str([str(script)]))
     assert one.end() == 0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "a line \udcff\u202e",
+        frozenset({"ack", "event"}),
+        frozenset(),
+        ScriptTrouble("x"),
+        ScriptTrouble("x", "a\nb"),
+        Through(7, True),
+    ],
+)
+def test_a_message_comes_as_it_was_sent(said: Any) -> None:
+    assert message(packed(said)) == said
+    assert type(message(packed(said))) is type(said)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\xff", b"7", b"null", b"[]", b"{}", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b'{"refused": 7}',
+        b'{"events": "ack"}', b'{"events": ["ack", 7]}', b'{"events": [["ack"]]}', b'{"events": ["no_event"]}',
+        b'{"text": "x"}', b'{"text": "x", "traceback": 7}', b'{"failures": 1, "is_over": 1}', b'{"failures": "1"}',
+    ],
+)  # fmt: skip
+def test_what_is_not_a_message_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        message(data)
