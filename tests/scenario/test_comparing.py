@@ -81,7 +81,7 @@ class Node:
         return await self.dbs[db].ask_all(commands)
 
     async def info(self, section: str) -> Info:
-        return info({f"db{number}": "keys=1" for number, db in self.dbs.items() if db.keys})
+        return info({f"db{number}": f"keys={len(db.keys)}" for number, db in self.dbs.items() if db.keys})
 
 
 def put(node: Node, key: str, value: Any, *, db: int = 0, kind: str = "string", dump: str = "", ttl: int = -1) -> None:
@@ -141,6 +141,23 @@ def test_an_endless_scan_is_abandoned(scans: Iterator[Any], says: str, of: int, 
         put(node, "a", "1")
     both[of].dbs[0].scans = scans
     with pytest.raises(InvalidReply, match=f"h:1: SCAN of db 0 does not end: {says}"):
+        found(*both)
+
+
+@pytest.mark.parametrize(
+    ("of", "says"), [(0, "1004 answers, and INFO counts 5 keys"), (1, "1001 answers, and INFO counts 2 ")]
+)
+def test_a_scan_may_take_longer_for_the_keys_that_its_own_db_has(
+    of: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "MAX_SCANS", 1000)
+    both = pair()
+    for node, count in zip(both, (5, 2), strict=True):
+        put(node, "a", "1")
+        for number in range(count):
+            put(node, f"key:{number}", "1", db=3)
+    both[of].dbs[3].scans = ((n, []) for n in itertools.count(1))
+    with pytest.raises(InvalidReply, match=f"SCAN of db 3 does not end: {says}"):
         found(*both)
 
 
