@@ -333,6 +333,23 @@ def test_gaps_before_an_answer_take_nothing_from_it(
     assert Whole((), None, 0).precedes(missing(begin, end))
 
 
+@pytest.mark.parametrize(
+    ("end", "replid", "seconds", "follows"),
+    [
+        (None, REPLID, 1002, True),
+        (None, REPLID, 1003, False),
+        (2101, OTHER, 1000, True),
+        (2101, OTHER, 1001, False),
+    ],
+)
+def test_without_a_common_offset_a_gap_may_come_later_up_to_the_moment_of_the_answer(
+    end: int | None, replid: str, seconds: int, follows: bool
+) -> None:
+    """The gap lasts from 1000 to 1002 s; one that has offsets began before the bytes that follow it."""
+    whole = Whole((REPLID,), 2100, seconds * 10**9)
+    assert whole.precedes(missing(None if end is None else 2000, end, replid=replid)) is follows
+
+
 def lacking(found: Account, joins: Joins = lambda link, connection: True) -> list[int | None]:
     return [one.from_offset for one in found.lacking(joins=joins)]
 
