@@ -40,7 +40,8 @@ format: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench $(ONLY)
 
-# Lines and branches that each room's own tests run, real servers aside: ROOM=faults, or beside for what is in no room.
+# Lines and branches that tests run, real servers aside: a table of all rooms. With ROOM=faults, those that the room's own
+# tests run, by module; ROOM=beside for what is in no room.
 coverage: $(VENV)/dev
 	$(BIN)/python -m tests.coverage $(ROOM)
 
