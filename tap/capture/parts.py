@@ -76,7 +76,7 @@ def _pcap_times(head: bytes, chunks: Iterator[bytes]) -> Iterator[int]:
                 return
             yield seconds * 1_000_000_000 + fraction * unit
             at += 16 + captured
-        at = _behind(buffer, at)
+        at = _drop(buffer, at)
         chunk = next(chunks, None)
         if chunk is None:
             return
@@ -104,15 +104,15 @@ def _pcapng_times(head: bytes, chunks: Iterator[bytes]) -> Iterator[int]:
                     break
                 list(described.feed(bytes(buffer[at : at + length])))
             at += length
-        at = _behind(buffer, at)
+        at = _drop(buffer, at)
         chunk = next(chunks, None)
         if chunk is None:
             return
         buffer += chunk
 
 
-def _behind(buffer: bytearray, at: int) -> int:
-    """Delete the buffer up to *at*. Returns that place in the rest."""
+def _drop(buffer: bytearray, at: int) -> int:
+    """Delete the buffer up to *at*. Returns the same place in the rest."""
     passed = min(at, len(buffer))
     del buffer[:passed]
     return at - passed

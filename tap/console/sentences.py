@@ -86,7 +86,7 @@ def _opened(event: events.LinkOpened) -> str | None:
 def _secured(event: events.Secured) -> str:
     checked = f"certificate of {event.certificate}, checked" if event.verified else "no certificate asked for"
     if event.side is Side.MASTER and not event.verified:
-        checked = "its certificate is NOT CHECKED (insecure): it may be anybody"
+        checked = "its certificate is NOT CHECKED (insecure): anyone could pose as the master"
     return f"TLS with the {event.side.value} ({event.version}, {event.cipher}): {checked}"
 
 

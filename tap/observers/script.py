@@ -64,7 +64,7 @@ class Script(Observer):
         self.inbox: Inbox = Inbox(self._overrun)
         self._batch: list[Told] = []  # handed over, and not all calls have returned
         self._failures = 0
-        self._failures_told = 0
+        self._failures_reported = 0
         self._closing = False  # it receives the events that wait, and no others
         self._is_over = False  # it receives no more events
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,7 +112,7 @@ class Script(Observer):
             await _in_time(self._ended)
         if self.inbox.dropped:
             self._tell(f"was too slow: it has lost {self.inbox.dropped} events")
-        if self._failures > self._failures_told:
+        if self._failures > self._failures_reported:
             self._tell(f"has failed {self._failures} times in all")
 
     def _unfinished(self) -> str:
@@ -170,7 +170,7 @@ class Script(Observer):
         return batch
 
     def _failed(self, trouble: ScriptTrouble) -> None:
-        self._failures_told += 1
+        self._failures_reported += 1
         self._in_loop(lambda: self._tell(*trouble))
 
     def _in_loop(self, call: Callable[[], object]) -> None:

@@ -123,7 +123,7 @@ class CallbackReader:
         self._expiry: Any = None
         self._info: dict[str, Any] = {}
         self._held: list[tuple[Any, ...]] | None = None  # calls for elements, until their number is known
-        self._told = False  # the callback has received the key's start
+        self._is_key_reported = False  # the callback has received the key's start
         self._nodes: int | None = None
         self._packed_bytes = 0
         self._field: Any = None  # of a hash, the last one
@@ -269,7 +269,7 @@ class CallbackReader:
         encoding = {} if self._logical == MODULE_VALUE else {"encoding": _ENCODINGS[self._type]}
         self._info = {**encoding, "idle": None if idle < 0 else idle, "freq": None if freq < 0 else freq}
         self._held = None
-        self._told = False
+        self._is_key_reported = False
         self._nodes = None
         self._packed_bytes = 0
         self._take = self._element()
@@ -311,27 +311,27 @@ class CallbackReader:
             tell = self._callback.gcra if self._extended else self._callback.set
             tell(self._key, numbers[0] & MASK, self._expiry, info=self._info)
         elif token in (MODULE, MODULE_END, UNSIGNED, SIGNED, FLOAT, DOUBLE):
-            self._told = token != MODULE_END  # MODULE_END has reported the key's end, too
+            self._is_key_reported = token != MODULE_END  # MODULE_END has reported the key's end, too
             self._of_a_module(token, numbers)
 
     def _length_said(self, count: int, size: int) -> None:
         """count, size: those of the whole value, or of one of its nodes."""
         call = self._callback
         if self._logical == LIST:
-            if self._told:
+            if self._is_key_reported:
                 self._packed_bytes += size
                 return
             if size != NONE:
                 self._info["sizeof_value"] = size
             elif self._type != 1:
                 self._nodes = self._info["zips"] = count
-            self._told = True
+            self._is_key_reported = True
             call.start_list(self._key, self._expiry, info=self._info)
         elif self._logical == STREAM_VALUE:
-            if self._told:
+            if self._is_key_reported:
                 self._node_left = size
                 return
-            self._told = True
+            self._is_key_reported = True
             self._groups = []
             self._length = 0
             self._last_id = "0-0"
@@ -349,7 +349,7 @@ class CallbackReader:
             self._start_collection(count)
 
     def _start_collection(self, count: int) -> None:
-        self._told = True
+        self._is_key_reported = True
         call = self._callback
         begin = {SET: call.start_set, ZSET: call.start_sorted_set}.get(self._logical, call.start_hash)
         if self._logical == ARRAY and self._extended:
@@ -367,7 +367,7 @@ class CallbackReader:
             for add, *arguments in self._held:
                 add(key, *arguments)
             self._held = None
-        if self._told:
+        if self._is_key_reported:
             if self._logical == LIST:
                 info = {"encoding": self._info["encoding"]}
                 if self._nodes is not None:

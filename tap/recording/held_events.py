@@ -18,14 +18,14 @@ class HeldEvents:
         self.is_released = is_released
         self._tell = tell
         self._lacks = lacks
-        self._told: list[Told] = []
+        self._events: list[Told] = []
         self._missing: list[Missing] = []
 
     def tell(self, told: Told) -> None:
         if self.is_released:
             self._tell(told)
-        elif len(self._told) < MAX_HELD:
-            self._told.append(told)
+        elif len(self._events) < MAX_HELD:
+            self._events.append(told)
 
     def lacks(self, missing: Missing) -> None:
         if self.is_released:
@@ -36,7 +36,7 @@ class HeldEvents:
     def release(self) -> None:
         """Report everything withheld: the connection replicates."""
         self.is_released = True
-        told, self._told = self._told, []
+        told, self._events = self._events, []
         missing, self._missing = self._missing, []
         for event in told:
             self._tell(event)
@@ -45,5 +45,5 @@ class HeldEvents:
 
     def forget(self) -> None:
         """Drop events that rest on a wrong reading of the bytes; gaps, and the connection's opening, remain."""
-        self._told = [one for one in self._told if isinstance(one.event, events.LinkOpened | events.RecordingGap)]
+        self._events = [one for one in self._events if isinstance(one.event, events.LinkOpened | events.RecordingGap)]
         self._missing = [one for one in self._missing if one.cause == "gap"]

@@ -68,7 +68,7 @@ class Masker:
 
     def mask(self, data: bytes) -> bytes:
         """The data with secrets replaced by as many asterisks."""
-        if self.is_between_requests and (are_acknowledgements(data) or _behind_plain(data, 0) == len(data)):
+        if self.is_between_requests and (are_acknowledgements(data) or _after_plain(data, 0) == len(data)):
             return data
         return bytes(self._masked(data, one=False))
 
@@ -88,7 +88,7 @@ class Masker:
                 at = self._inline_bytes(out, at)
             else:
                 if not self._line and not self._words_left:
-                    begin, at = at, _behind_plain(data, at)
+                    begin, at = at, _after_plain(data, at)
                     if at > begin:
                         self._secrets.clear()
                         continue
@@ -247,7 +247,7 @@ class Masker:
             out[at] = 0x2A
 
 
-def _behind_plain(data: bytes, at: int) -> int:
+def _after_plain(data: bytes, at: int) -> int:
     """The start of the first request from *at* on that is incomplete or may contain secrets."""
     while (head := _HEAD.match(data, at)) is not None:
         end = head.end() + int(head[2])

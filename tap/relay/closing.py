@@ -130,5 +130,5 @@ async def tell_after_question(closed: LinkClosed, route: Route, tell: Callable[[
 def explained(closed: LinkClosed, route: Route) -> LinkClosed:
     """The event, with the remedy if the master is known to expect TLS."""
     if closed.text == SILENT and route.facts.speaks_tls:
-        return dataclasses.replace(closed, text=f"{SILENT}, for it speaks TLS: --tls")
+        return dataclasses.replace(closed, text=f"{SILENT}, because it speaks TLS: --tls")
     return closed

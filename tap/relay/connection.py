@@ -233,7 +233,7 @@ class Connection(Outline):
     def nowhere(self, leg: Leg, size: int) -> None:
         if not self.closing.is_noted and not self.closed:
             log.error(
-                "link %s, connection %d: %d bytes for the %s are lost, for it is not connected; please report this",
+                "link %s, connection %d: %d bytes for the %s are lost because it is not connected; please report this",
                 self.name,
                 self.number,
                 size,

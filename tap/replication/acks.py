@@ -34,9 +34,9 @@ def acknowledged(data: bytes | memoryview) -> tuple[int, int | None] | None:
     else:
         q, n = bytes(data), len(data)
     try:
-        if behind_ack(q, 0, n) != n:
+        if after_ack(q, 0, n) != n:
             return None
-        at = behind_number(q, _OFFSET, n)
+        at = after_number(q, _OFFSET, n)
         return number(q, _OFFSET), None if at == n else number(q, at + len(_FACK))
     finally:
         if cython.compiled:
@@ -67,10 +67,10 @@ def acknowledgements(
             if skips_newlines and q[at] == 10:
                 at += 1
                 continue
-            end = behind_ack(q, at, n)
+            end = after_ack(q, at, n)
             if end < 0:
                 break
-            digits = behind_number(q, at + _OFFSET, n)
+            digits = after_number(q, at + _OFFSET, n)
             fsynced = None if digits == end else number(q, digits + len(_FACK))
             found.append((number(q, at + _OFFSET), fsynced, at, end))
             at = end
@@ -89,18 +89,18 @@ def are_acknowledgements(data: bytes) -> bool:
 def are_acks(q: cython.p_const_uchar, n: cython.Py_ssize_t) -> cython.bint:
     at = 0
     while 0 <= at < n:
-        at = behind_ack(q, at, n)
+        at = after_ack(q, at, n)
     return at == n > 0
 
 
-def behind_ack(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+def after_ack(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """The end of the acknowledgement that begins at *at*; -1 if there is none, or an incomplete one."""
     if begins(q, at, n, _ACK):
-        return behind_number(q, at + _OFFSET, n)
+        return after_number(q, at + _OFFSET, n)
     if begins(q, at, n, _ACK_FACK):
-        at = behind_number(q, at + _OFFSET, n)
+        at = after_number(q, at + _OFFSET, n)
         if at >= 0 and begins(q, at, n, _FACK):
-            return behind_number(q, at + len(_FACK), n)
+            return after_number(q, at + len(_FACK), n)
     return -1
 
 
@@ -115,7 +115,7 @@ def begins(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_ssize_t,
 
 
 @cython.locals(size=cython.Py_ssize_t, end=cython.Py_ssize_t)
-def behind_number(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+def after_number(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """The end of the bulk string of digits that begins at *at*; -1 if there is none, or an incomplete one."""
     if at >= n or q[at] != 0x24:
         return -1

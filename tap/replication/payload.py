@@ -81,7 +81,7 @@ class Payload:
         be. To be called before feed().
         """
         self.joined = True
-        self._go_on_behind(received, Problem("joined", received, "its beginning is missing", 0, None))
+        self._continue_after(received, Problem("joined", received, "its beginning is missing", 0, None))
         # If the end comes soon, the bytes before it are missing and cannot be compared: assume that they fit.
         self._tail = (b"\xff" * TAIL_SIZE + self._mark[:mark_received])[-TAIL_SIZE:]
         if ended:
@@ -105,10 +105,10 @@ class Payload:
             problem = parser.close()
             assert problem is not None  # the parser is not finished
             problem = dataclasses.replace(problem, kind="missing", text=f"{size} bytes are missing")
-        self._go_on_behind(self.received + size, problem)
+        self._continue_after(self.received + size, problem)
         return size
 
-    def _go_on_behind(self, received: int, problem: Problem | None) -> None:
+    def _continue_after(self, received: int, problem: Problem | None) -> None:
         """From here on only look for the end."""
         parser = self._parser
         self.lacks = True

@@ -144,7 +144,7 @@ class StreamScanner:
     _ends: Any
     _nested: Any  # the scanner of the commands in the current RREPLAY, None before their first byte
     _nesting: cython.int
-    _told_inside: Any  # of a nested scanner: (name, first byte, end, db or -1, in a transaction) by command; else None
+    _inner_commands: Any  # of a nested scanner: (name, first byte, end, db or -1, in a transaction) by command; else None
     _insides: Any
     _inside: Any
     _watches: cython.bint
@@ -200,7 +200,7 @@ class StreamScanner:
         self._ends = [] if keep_ends else None
         self._nested = None
         self._nesting = 0
-        self._told_inside = None
+        self._inner_commands = None
         self._insides = {}
         self._inside = {}
         self._watches = False
@@ -718,9 +718,9 @@ class StreamScanner:
             self._in_transaction = True
         if self._ends is not None:
             self._ends.append((self._begin, end, self._db, bool(self._in_transaction)))
-        if self._told_inside is not None and len(self._told_inside) <= MAX_INSIDE:
+        if self._inner_commands is not None and len(self._inner_commands) <= MAX_INSIDE:
             name = OTHER if self._name_length > NAME_SIZE else bytes(self._name[: self._name_length])
-            self._told_inside.append((name, self._begin, end, self._db, bool(self._in_transaction)))
+            self._inner_commands.append((name, self._begin, end, self._db, bool(self._in_transaction)))
         if known and (self._key == EXEC or self._key == DISCARD):
             self._in_transaction = False
         if self._watches or self._is_match or self._was_match:
@@ -747,12 +747,12 @@ class StreamScanner:
         """Become the scanner of a wrapper's argument. position: its first byte. nesting: number of wrappers around it."""
         self._position = self._boundary = position
         self._nesting = nesting
-        self._told_inside = []
+        self._inner_commands = []
 
     def _end_inside(self) -> list[tuple[bytes, int, int, int, bool]]:
         """The commands of the wrapper's argument; none if the argument is anything but whole commands."""
         whole = self._state == BOUNDARY and self._boundary == self._position
-        return self._told_inside if whole and len(self._told_inside) <= MAX_INSIDE else []
+        return self._inner_commands if whole and len(self._inner_commands) <= MAX_INSIDE else []
 
     @cython.cfunc
     def _feed_nested(
@@ -789,9 +789,9 @@ class StreamScanner:
             left -= 1
             if db < 0:
                 db = own
-            if self._told_inside is not None:
-                if len(self._told_inside) <= MAX_INSIDE:
-                    self._told_inside.append((name, first, last, db, in_transaction))
+            if self._inner_commands is not None:
+                if len(self._inner_commands) <= MAX_INSIDE:
+                    self._inner_commands.append((name, first, last, db, in_transaction))
             elif self._ends is not None:
                 self._insides[begin] = (name, first, last, self._begin, end)
             if not left:
@@ -950,8 +950,8 @@ class StreamScanner:
                 self._command_bytes += end - begin
                 if self._ends is not None:
                     self._ends.append((base + begin, base + end, self._db, self._in_transaction))
-                if self._told_inside is not None and len(self._told_inside) <= MAX_INSIDE:
-                    self._told_inside.append((name, base + begin, base + end, self._db, self._in_transaction))
+                if self._inner_commands is not None and len(self._inner_commands) <= MAX_INSIDE:
+                    self._inner_commands.append((name, base + begin, base + end, self._db, self._in_transaction))
                 begin = end
                 continue
             break

@@ -24,8 +24,8 @@ class Snapshot:
         "_began",
         "_ended",
         "_grew",
-        "_is_problem_told",
-        "_is_told",
+        "_is_problem_reported",
+        "_is_reported",
         "_state",
         "_syncing",
     )
@@ -37,8 +37,8 @@ class Snapshot:
         self._ended = ended
         self._began = 0.0  # the times of the header and of the last byte so far
         self._grew = 0.0
-        self._is_told = False
-        self._is_problem_told = False
+        self._is_reported = False
+        self._is_problem_reported = False
 
     def begin(self, header: bytes, start: int, at: float) -> None:
         """header: the header line after its $. start: position of the RDB's first byte."""
@@ -63,7 +63,7 @@ class Snapshot:
         if state.acknowledges:
             state.rdb.watch()
         state.rdb_start = standing.start
-        self._is_told = True
+        self._is_reported = True
 
     @property
     def standing(self) -> RdbStanding | None:
@@ -98,7 +98,7 @@ class Snapshot:
         assert rdb is not None
         taken = rdb.feed(data)
         self._grew = at
-        if not self._is_told:
+        if not self._is_reported:
             self.tell_started()
         self._tell_problem(rdb)
         if rdb.reached_milestone:
@@ -158,9 +158,9 @@ class Snapshot:
     def tell_started(self, *, at_last: bool = False) -> None:
         """Report the beginning once the fields before the first key are known. at_last: report it without them."""
         rdb = self._state.rdb
-        if rdb is None or self._is_told or (rdb.heading is None and not at_last):
+        if rdb is None or self._is_reported or (rdb.heading is None and not at_last):
             return
-        self._is_told = True
+        self._is_reported = True
         self._syncing().tell(
             events.RdbStarted(
                 start=self._start,
@@ -175,9 +175,9 @@ class Snapshot:
 
     def _tell_problem(self, rdb: Payload) -> None:
         problem = rdb.problem
-        if problem is None or self._is_problem_told or rdb.joined or problem.kind == "checksum":
+        if problem is None or self._is_problem_reported or rdb.joined or problem.kind == "checksum":
             return
-        self._is_problem_told = True
+        self._is_problem_reported = True
         syncing, position = self._syncing(), self._start + problem.position
         syncing.tell(
             events.RdbProblem(

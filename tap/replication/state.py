@@ -108,7 +108,7 @@ class State:
             return
         text = ROLES[role]
         if self.role is Role.ORDINARY:
-            text += ", an ordinary connection until now: no request of that time was told, and no fault fired on them"
+            text += ", an ordinary connection until now: its earlier requests were not reported, and fired no fault"
         self.role = role
         if role is Role.RDB_CHANNEL and main is not None:
             text = f"{text} of connection {main}"

@@ -23,7 +23,7 @@ class TalkBack:
     def __init__(self, tell: Callable[[Event], None]) -> None:
         self._tell = tell
         self._counts: dict[str, int] = {}
-        self._told: dict[str, int] = {}  # by kind, the count at its last report
+        self._reported: dict[str, int] = {}  # by kind, the count at its last report
         self._last: dict[str, Request] = {}
         self._body = 0  # bytes of the bulk reply whose header was the previous line
 
@@ -37,19 +37,19 @@ class TalkBack:
         self._body = int(heading) if heading.isdigit() and len(heading) < 12 else 0
         self._last[what] = request
         self._counts[what] = count = self._counts.get(what, 0) + 1
-        if count == max(1, 10 * self._told.get(what, 0)):
+        if count == max(1, 10 * self._reported.get(what, 0)):
             self._tell_last(what)
 
     def close(self) -> None:
         for what, count in self._counts.items():
-            if count > self._told[what]:
+            if count > self._reported[what]:
                 self._tell_last(what)
 
     def _tell_last(self, what: str) -> None:
         request, count = self._last[what], self._counts[what]
         text = " ".join(masked(request))[:MAX_TEXT]
-        more = count - self._told.get(what, 0)
-        self._told[what] = count
+        more = count - self._reported.get(what, 0)
+        self._reported[what] = count
         self._tell(ReplicaTalkedBack(start=request.start, end=request.end, what=what, text=text, count=more))
 
 

@@ -16,15 +16,15 @@ class UnaskedErrors:
         "_count",
         "_last",
         "_next",
+        "_reported",
         "_tell",
-        "_told",
     )
 
     def __init__(self, tell: Callable[[bytes, int], None]) -> None:
         """tell: called with a line, without its end, and the number of errors since the last reported one."""
         self._tell = tell
         self._count = 0
-        self._told = 0  # the number of the last reported error
+        self._reported = 0  # the number of the last reported error
         self._next = 1  # the number of the next error to report
         self._last = b""
 
@@ -39,11 +39,11 @@ class UnaskedErrors:
         self._last = lines[lines.rfind(b"\n", 0, -1) + 1 : -1]
 
     def close(self) -> None:
-        if self._count > self._told:
+        if self._count > self._reported:
             self._tell_one(self._last, self._count)
 
     def _tell_one(self, line: bytes, number: int) -> None:
-        more, self._told = number - self._told, number
+        more, self._reported = number - self._reported, number
         self._tell(line.removesuffix(b"\r"), more)
 
 

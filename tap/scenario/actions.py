@@ -59,11 +59,11 @@ class Action:
             verb, *rest = shlex.split(text)
         except ValueError as error:
             if text.strip():
-                raise ConfigError(f"{_told(text, text.split())!r}: {str(error).lower()}") from None
+                raise ConfigError(f"{_without_secrets(text, text.split())!r}: {str(error).lower()}") from None
             raise ConfigError(f"nothing to do; known: {', '.join(ACTIONS)}") from None
         if verb not in ACTIONS:
             raise ConfigError(f"unknown action {verb!r}; known: {', '.join(ACTIONS)}.{did_you_mean(verb, ACTIONS)}")
-        text = _told(text, [verb, *rest])
+        text = _without_secrets(text, [verb, *rest])
         what, _ = ACTIONS[verb]
         form = f"{verb} {what}".strip()
         if verb == "send" and rest:
@@ -86,7 +86,7 @@ class Action:
         raise ConfigError(f"{text!r} is not understood; it is written {form!r}")
 
 
-def _told(text: str, words: list[str]) -> str:
+def _without_secrets(text: str, words: list[str]) -> str:
     """The text, which consists of these words, with any secrets in them hidden."""
     before, command = words[:1], words[1:] if words[0] == "send" else []
     if words[0] == "set":

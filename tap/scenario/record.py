@@ -59,11 +59,11 @@ class Record:
 
     def between(self, begin: int, end: int) -> list[str]:
         """The names of the complete commands after one offset, up to another."""
-        return self.names[self._behind(begin) : self._behind(end)]
+        return self.names[self._count_until(begin) : self._count_until(end)]
 
     def stop_before(self, offset: int) -> int:
         """Where a replica stands that got all bytes up to this offset: after the last complete command or transaction."""
-        for number in range(self._behind(offset) - 1, -1, -1):
+        for number in range(self._count_until(offset) - 1, -1, -1):
             if not self.open[number]:
                 return self.ends[number]
         return self.begin
@@ -71,7 +71,7 @@ class Record:
     def _at(self, offset: int) -> int:
         return bisect.bisect_left(self.ends, offset)
 
-    def _behind(self, offset: int) -> int:
+    def _count_until(self, offset: int) -> int:
         return bisect.bisect_right(self.ends, offset)
 
     def add(self, data: bytes) -> None:

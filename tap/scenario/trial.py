@@ -102,7 +102,7 @@ class Trial:
 
     # ---- ACKs ----
 
-    def _told(self) -> int:
+    def _reported_acks(self) -> int:
         return sum(
             isinstance(entry.event, events.Ack)
             for entry in self._stage.journal.entries
@@ -111,9 +111,9 @@ class Trial:
 
     async def _counts(self) -> tuple[int, int] | None:
         """ACKs that the tap reported and REPLCONFs that the master executed; None if an ACK came in between."""
-        told = self._told()
+        told = self._reported_acks()
         heard = (await self._stage.pair.master.client.info("commandstats")).commandstats["REPLCONF"]
-        return (told, heard) if told == self._told() else None
+        return (told, heard) if told == self._reported_acks() else None
 
     async def _balance(self) -> tuple[int, int] | None:
         """Both counts while no ACK is on its way, which means that they were read twice without change."""
@@ -136,7 +136,7 @@ class Trial:
         moments.
         """
         loop = asyncio.get_running_loop()
-        written = self._told()
+        written = self._reported_acks()
         told = heard = 0
         agreed_since: float | None = None
         agreed_at = told_at = -float("inf")

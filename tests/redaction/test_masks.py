@@ -147,7 +147,7 @@ def test_what_has_no_secrets_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> N
     masker = Masker()
     for said in (command("SET", "a", "b" * 100) * 3, command("PING") + command("GET", "a"), ACK * 2):
         assert masker.mask(said) is said
-    monkeypatch.setattr(masks, "_behind_plain", lambda data, at: pytest.fail("an acknowledgement is known at once"))
+    monkeypatch.setattr(masks, "_after_plain", lambda data, at: pytest.fail("an acknowledgement is known at once"))
     assert masker.mask(ACK * 2) == ACK * 2
 
 

@@ -384,7 +384,7 @@ def test_a_tls_master_that_ends_a_plain_connection_silently_is_recognized(
                         asked.shake_hands()
             closed = tap.wait_for(events.LinkClosed, count)
             assert (closed.by, closed.how) == (Side.MASTER, how)
-            assert closed.text == "it ended the connection without a word, for it speaks TLS: --tls"
+            assert closed.text == "it ended the connection without a word, because it speaks TLS: --tls"
 
 
 def test_a_replica_that_speaks_no_tls_is_reported(listener: socket.socket, certificates: Certificates) -> None:
