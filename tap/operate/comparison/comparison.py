@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from tap import export
 from tap.capture.content import Damaged
 from tap.errors import EnvironmentFailure, words
 from tap.operate.comparison import reader_processes
@@ -35,7 +34,6 @@ from tap.operate.comparison.details import Elements, counted
 from tap.operate.comparison.difference import Difference, Found, How, Key, Rules, differences
 from tap.operate.comparison.dumped import Dumps, read
 from tap.operate.comparison.reader_processes import Progress
-from tap.operate.comparison.restored import Restored
 from tap.operate.comparison.second_look import Looked, SecondLook
 from tap.operate.comparison.side_snapshot import Filter, Job, Snapshot
 from tap.operate.comparison.spill import Spilled, unmatched
@@ -202,7 +200,7 @@ class _Comparison:
                 for difference in one.differences:
                     self._take(difference)
             self._count_elements()
-        for difference in sorted(self._held, key=lambda one: (one.db, one.key)):
+        for difference in sorted(self._held, key=lambda one: (one.db, one.key))[: self._limit]:
             self._found(difference)
         self._lack(jobs, snapshots)
         return Compared(
@@ -241,6 +239,9 @@ class _Comparison:
         self, side: str, source: AppendOnly | Recorded, restored: contextlib.ExitStack, advance: Advance
     ) -> None:
         """Start a server that holds the data, until the comparison has ended."""
+        from tap import export  # these imports take longer than a small comparison
+        from tap.operate.comparison.restored import Restored
+
         if isinstance(source, Recorded):
             directory = self._directory / f"{side}-aof"
             written = export.aof(source.path, directory, link=self._means.link, until=source.moment)
@@ -274,22 +275,20 @@ class _Comparison:
     def _take(self, difference: Difference) -> None:
         """Count a difference that is certain, and pass it on, or hold it for the end."""
         self._by_how[difference.how] += 1
-        if self._limit is not None and self._passed_on >= self._limit:
-            return
-        self._passed_on += 1
         if len(self._held) < HELD:
             self._held.append(difference)
-        else:
+        elif self._limit is None or HELD + self._passed_on < self._limit:
+            self._passed_on += 1
             self._found(difference)
 
     async def _look_again(self, a: Url, b: Url, found: Iterator[Found]) -> None:
         async with Client(a) as one, Client(b) as other:
-            second = SecondLook(one, other, self._key, self._rules)
             try:
-                for share in found:
-                    self._expired += share.expired
-                    looked = await second.look(share.differences, details=len(self._held) < HELD)
-                    self._judge(looked)
+                async with SecondLook(one, other, self._key, self._rules) as second:
+                    for share in found:
+                        self._expired += share.expired
+                        looked = await second.look(share.differences, details=len(self._held) < HELD)
+                        self._judge(looked)
             except FAILURES as error:
                 raise EnvironmentFailure(
                     f"keys that differ could not be looked at again, at {one.name} or {other.name}: {said_by(error)}"
@@ -357,10 +356,10 @@ def _read_file(path: Path, reader: HandlerReader) -> None:
 async def _read_values(url: Url, wanted: Collection[Key], reader: HandlerReader) -> None:
     """Those of a server that nobody writes to."""
     async with Client(url) as client:
-        dumps = Dumps(client)
         with contextlib.suppress(*FAILURES):  # the number of elements stays unknown
-            for db, name in wanted:
-                read(await dumps.read(db, [name]), reader)
+            async with Dumps(client) as dumps:
+                for db, name in wanted:
+                    read(await dumps.read(db, [name]), reader)
 
 
 def _has_elements(difference: Difference) -> bool:

@@ -6,20 +6,26 @@ Source: Redis 7.0 cluster.c, createDumpPayload.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
+
+import hiredis
 
 from tap.operate.comparison.difference import Entry, Key, entries
 from tap.operate.comparison.digest import Digest, add_records
 from tap.rdb.parser import Parser
 from tap.rdb.tape import Tape
 from tap.rdb.tokens import NONE
-from tap.servers.client import Client, Word
-from tap.servers.failures import NO_REPLY, ErrorReply, InvalidReply
+from tap.servers.client import Client
+from tap.servers.failures import ANSWER_SECONDS, NO_REPLY, ErrorReply, InvalidReply
 
 FOOTER = 10  # bytes: version and checksum
 GONE = -2  # the reply of PTTL and PEXPIRETIME for a key that does not exist
+READ = 2**20
 FIRST_VALKEY = 80  # version of the RDB from which on the magic says VALKEY
 END = b"\xff" + bytes(8)  # of an RDB without a checksum
 
@@ -35,11 +41,21 @@ class Dump:
 
 
 class Dumps:
-    """Reads keys of one server. Methods raise FAILURES."""
+    """Reads keys of one server. A context that keeps a connection for each db; methods raise FAILURES."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._knows_expiretime = True  # since Redis 7.0
+        self._open = contextlib.AsyncExitStack()
+        self._streams: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+
+    async def __aenter__(self) -> Dumps:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
 
     @property
     def is_exact(self) -> bool:
@@ -48,18 +64,18 @@ class Dumps:
 
     async def read(self, db: int, keys: Sequence[bytes]) -> list[Dump]:
         """The values of these keys; without those that do not exist."""
-        commands: list[tuple[Word, ...]] = []
+        commands: list[Any] = []
         asked = self._knows_expiretime
         for key in keys:
-            commands += [("DUMP", key), ("PEXPIRETIME" if asked else "PTTL", key)]
+            commands += [(b"DUMP", key), (b"PEXPIRETIME" if asked else b"PTTL", key)]
         if not asked:
-            commands.append(("TIME",))
-        replies = await self._client.ask_all(commands, db=db)
-        if asked and any(isinstance(one, ErrorReply) and "unknown command" in str(one) for one in replies[1::2]):
+            commands.append((b"TIME",))
+        replies = await self._ask(db, commands)
+        if asked and any(isinstance(one, hiredis.ReplyError) and "unknown command" in str(one) for one in replies[1::2]):
             self._knows_expiretime = False
             return await self.read(db, keys)
-        if failed := next((reply for reply in replies if isinstance(reply, Exception)), None):
-            raise failed
+        if failed := next((reply for reply in replies if isinstance(reply, hiredis.ReplyError)), None):
+            raise ErrorReply(str(failed))
         now = 0 if asked else _milliseconds(replies.pop())
         found = []
         for key, payload, expiry in zip(keys, replies[::2], replies[1::2], strict=True):
@@ -69,6 +85,28 @@ class Dumps:
                 raise InvalidReply(NO_REPLY)
             found.append(Dump(db, key, NONE if expiry < 0 else now + expiry, payload))
         return found
+
+    async def _ask(self, db: int, commands: Sequence[Any]) -> list[Any]:
+        """The replies to commands that are sent in one piece. redis-py would take five times as long."""
+        if db not in self._streams:
+            self._streams[db] = await self._open.enter_async_context(self._client.streams(db))
+        reader, writer = self._streams[db]
+        writer.write(b"".join(map(hiredis.pack_command, commands)))
+        parser = hiredis.Reader()
+        replies: list[Any] = []
+        while len(replies) < len(commands):
+            try:
+                reply = parser.gets()
+            except hiredis.ProtocolError:
+                raise InvalidReply(NO_REPLY) from None
+            if reply is not False:  # what it returns while a reply is incomplete
+                replies.append(reply)
+                continue
+            data = await asyncio.wait_for(reader.read(READ), ANSWER_SECONDS)
+            if not data:
+                raise ConnectionResetError
+            parser.feed(data)
+        return replies
 
 
 def _milliseconds(reply: Any) -> int:
@@ -82,13 +120,16 @@ def _milliseconds(reply: Any) -> int:
 
 def feed(parser: Parser, dumps: Sequence[Dump]) -> None:
     """Give a parser these keys as a part of one RDB. Not for its end: feed END."""
+    if dumps and parser.version == 0:
+        parser.feed(_magic(dumps[0].payload))
+    parts: list[bytes | memoryview] = []
     for one in dumps:
-        if parser.version == 0:
-            parser.feed(_magic(one.payload))
         expiry = b"" if one.expiry == NONE else b"\xfc" + one.expiry.to_bytes(8, "little", signed=True)
         size = b"\x80" + len(one.key).to_bytes(4, "big")
-        parser.feed(b"\xfe\x80" + one.db.to_bytes(4, "big") + expiry + one.payload[:1] + size + one.key)
-        parser.feed(memoryview(one.payload)[1:-FOOTER])
+        head = b"\xfe\x80" + one.db.to_bytes(4, "big") + expiry + one.payload[:1] + size + one.key
+        parts += [head, memoryview(one.payload)[1:-FOOTER]]
+    if parts:
+        parser.feed(b"".join(parts))
 
 
 def _magic(payload: bytes) -> bytes:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from types import TracebackType
 
 from tap.operate.comparison.details import Elements, counted
 from tap.operate.comparison.difference import Difference, Entry, Key, Rules
@@ -84,7 +85,7 @@ class _Watch:
 
 
 class SecondLook:
-    """behind: bytes by which a server was last seen behind the other, when waiting was given up; 0 if it never was."""
+    """A context. behind: bytes by which a server was behind the other when waiting was given up; 0 if it never was."""
 
     def __init__(self, a: Client, b: Client, key: bytes, rules: Rules) -> None:
         """key: of the hash."""
@@ -93,6 +94,15 @@ class SecondLook:
         self._dumps = {a: Dumps(a), b: Dumps(b)}
         self._key = key
         self._given_rules = rules
+
+    async def __aenter__(self) -> SecondLook:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for one in self._dumps.values():
+            await one.__aexit__(kind, error, trace)
 
     async def look(self, found: Sequence[Difference], *, details: bool = True) -> Looked:
         """Read these keys again. details: count the elements that differ. Raises FAILURES."""

@@ -181,8 +181,12 @@ def _refused(name: str, said: bytes) -> str:
 
 async def _scan(job: Job, client: Client, digest: Digest, report: Report) -> int:
     """Read all keys by SCAN and DUMP. Returns how many bytes the values have."""
+    async with Dumps(client) as dumps:
+        return await _scan_with(dumps, job, client, digest, report)
+
+
+async def _scan_with(dumps: Dumps, job: Job, client: Client, digest: Digest, report: Report) -> int:
     parser = Parser(digest, values=True, checks=False)
-    dumps = Dumps(client)
     read = 0
     for db in sorted((await client.info("keyspace")).keyspace):
         if job.filter.dbs and db not in job.filter.dbs:

@@ -170,3 +170,15 @@ def test_memory_does_not_depend_on_the_number_of_keys(tmp_path: Path) -> None:
         peaks.append([int(one) for one in said[1:]])
     for few, many in zip(*peaks, strict=True):
         assert many - few < 16 * 2**20
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(0, 0), (5, 5), (10, 10), (25, 25), (100, 30), (None, 30)])
+def test_no_more_than_the_limit_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, shown: int
+) -> None:
+    monkeypatch.setattr(comparison, "HELD", 10)
+    a, b = rdb(tmp_path / "a", *(string(b"%02d" % number) for number in range(30))), rdb(tmp_path / "b")
+    done, found = compared(a, b, limit=limit)
+    assert (len(found), done.differing) == (shown, 30)
+    held = [one.key for one in found[-10:]]
+    assert held == sorted(held)

@@ -143,7 +143,8 @@ def test_a_dump_is_read_as_the_value_that_it_is(servers: Servers, server_name: s
 
     async def read() -> tuple[list[bytes], dict[tuple[int, bytes], Entry]]:
         async with Client(Url.parse(server.url)) as one:
-            dumps = await Dumps(one).read(0, [b"h", b"gone", b"s"])
+            async with Dumps(one) as reading:
+                dumps = await reading.read(0, [b"h", b"gone", b"s"])
             return [dump.key for dump in dumps], digested(dumps, KEY, expiries=True)
 
     names, entries = asyncio.run(read())
