@@ -20,8 +20,9 @@ from tap.rdb.tokens import HASH, NONE
 from tap.servers.client import Client
 from tap.servers.embedded import Server
 from tap.url import Url
+from tests.conftest import need
 from tests.operate.comparison.digesting import KEY
-from tests.support import Servers, client, follow, is_up, level, wait_until
+from tests.support import MATRIX, Servers, client, follow, is_up, level, wait_until
 
 KEYS = 200
 
@@ -65,12 +66,20 @@ def compared(a: Server, b: Server, **more: object) -> tuple[Compared, dict[bytes
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(
+    "server_name",
+    [
+        name if name in ("redis-6.2", "redis-8.0", "valkey-newest") else pytest.param(name, marks=pytest.mark.slow)
+        for name in MATRIX
+    ],
+)
 def test_a_pair_under_load_does_not_differ_and_what_is_planted_is_found(servers: Servers, server_name: str) -> None:
     scan = server_name == "redis-8.0"
     options = () if server_name == "redis-6.2" else ("repl-diskless-load", "disabled")
-    master, replica = servers.start(server_name), servers.start(server_name, *options)
+    master, replica = servers.start(need(server_name)), servers.start(server_name, *options)
+    filling = client(master)
     for number in range(KEYS):
-        client(master).set(f"s:{number}", 0)
+        filling.set(f"s:{number}", 0)
     follow(replica, master.port)
     wait_until(lambda: is_up(replica))
     more = {"scan": scan, "key": "*", "expiry_within": 1.0}
