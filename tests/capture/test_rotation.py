@@ -505,9 +505,9 @@ def test_the_next_file_comes_in_time(tmp_path: Path) -> None:
         ({"record_rotate": ("10",)}, "neither a size"),
         ({"record_rotate": ("0mb",)}, "a limit must be greater than 0"),
         ({"record_rotate": ("1xb",)}, "neither a size"),
-        ({"record_rotate": ("1b",)}, "give it 4096b or more"),
-        ({"record_keep": ("1gb",)}, "with --rotate"),
-        ({"record_to": None, "record_rotate": ("1gb",)}, "with -w"),
+        ({"record_rotate": ("1b",)}, "give 4096b or more"),
+        ({"record_keep": ("1gb",)}, "give --rotate"),
+        ({"record_to": None, "record_rotate": ("1gb",)}, "-w FILE.pcapng is missing"),
     ],
 )
 def test_limits_that_cannot_be_kept_are_refused(options: dict[str, Any], says: str) -> None:

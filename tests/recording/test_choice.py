@@ -147,7 +147,7 @@ def test_the_content_is_listed_in_lines() -> None:
     ]
     one = index.chapters()[0]
     assert choice.chapter_lines(index) == [
-        f"main: {choice.rdb_text(one.rdb)}, and all behind it up to offset 50 ({choice.moment_text(one.ended)})"
+        f"main: {choice.rdb_text(one.rdb)}, and the stream up to offset 50 ({choice.moment_text(one.ended)})"
     ]
     first, last = stretch(1, 10, 50), loose(7)
     times = [f"({choice.moment_text(some.began)} to {choice.moment_text(some.ended)})" for some in (first, last)]
