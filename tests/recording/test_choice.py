@@ -153,7 +153,7 @@ def test_the_content_is_listed_in_lines() -> None:
     times = [f"({choice.moment_text(some.began)} to {choice.moment_text(some.ended)})" for some in (first, last)]
     assert choice.stream_lines(index) == [
         f"main: offset 10 to 50 of replication ID {A} {times[0]}",
-        f"main/7: 50 bytes without offsets, met in the middle of a stream {times[1]}",
+        f"main/7: 50 bytes without offsets, of a stream whose start was not captured {times[1]}",
     ]
     two_files = (stretch(1, 10, 50), stretch(2, 50, 60, ended=77_000_000_000))
     assert choice.stream_text(two_files) == (
