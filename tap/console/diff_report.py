@@ -72,7 +72,7 @@ def _value(one: Difference, a: Entry, b: Entry) -> str:
 
 
 def _count(number: int, name: str) -> str:
-    singular = {"entries": "entry"}.get(name, name.removesuffix("s"))
+    singular = {"entries": "entry", "expiries": "expiry"}.get(name, name.removesuffix("s"))
     return f"{number} {singular if number == 1 else name}"
 
 
@@ -120,6 +120,7 @@ def json_summary(done: Compared, shown: int) -> str:
                 "by_how": dict(done.by_how),
                 "vanished": done.vanished,
                 "expired": done.expired,
+                "close_expiries": done.close_expiries,
                 "lacking": list(done.lacking),
             }
         }
@@ -143,6 +144,11 @@ def summary(done: Compared, shown: int, seconds: float) -> list[str]:
         found.append(f"{_count(done.vanished, 'keys')} differed between the snapshots, and no more at a second look")
     if done.expired:
         found.append(f"{_count(done.expired, 'keys')} had expired and stood on one side only: no difference")
+    if done.close_expiries:
+        number = _count(done.close_expiries, "expiries")
+        found.append(
+            f"{number} differ by a second or less, as those of a replica of Redis 6.2 do: see --expiry-within 1s"
+        )
     return [one_line(one) for one in (*found[:-1], f"{found[-1]} ({figures.seconds(seconds)})")]
 
 

@@ -64,11 +64,13 @@ def test_a_difference_is_one_object(difference: Difference) -> None:
     assert (said["a"] is None, said["b"] is None) == (difference.a is None, difference.b is None)
 
 
-def done(by_how: dict[How, int], *, vanished: int = 0, expired: int = 0, lacking: tuple[str, ...] = ()) -> Compared:
+def done(
+    by_how: dict[How, int], *, vanished: int = 0, expired: int = 0, close: int = 0, lacking: tuple[str, ...] = ()
+) -> Compared:
     differing = sum(number for how, number in by_how.items() if how != "not_comparable")
     return Compared(
         a=Side("dump.rdb", 1), b=Side("10.0.0.5:6379", 2), differing=differing, by_how=by_how, vanished=vanished,
-        expired=expired, lacking=lacking,
+        expired=expired, close_expiries=close, lacking=lacking,
     )  # fmt: skip
 
 
@@ -86,6 +88,12 @@ def test_the_result_is_in_the_last_lines() -> None:
         f"equal: {SIDES}",
         "1 key differed between the snapshots, and no more at a second look",
         "2 keys had expired and stood on one side only: no difference (1.5 s)",
+    ]
+
+
+def test_expiries_that_differ_a_little_come_with_the_option_that_lets_them() -> None:
+    assert summary(done({"expiry": 2}, close=2), 2, 1.5)[1:] == [
+        "2 expiries differ by a second or less, as those of a replica of Redis 6.2 do: see --expiry-within 1s (1.5 s)"
     ]
 
 

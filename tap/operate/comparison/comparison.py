@@ -45,6 +45,7 @@ from tap.servers.client import Client
 from tap.servers.failures import FAILURES, said_by
 from tap.url import Url
 
+CLOSE_MS = 1000
 HELD = 1000  # differences that are held until the end: sorted, and with the number of elements that differ
 
 Advance = Callable[[str, Progress], None]  # "a" or "b", and how far that side is
@@ -72,7 +73,8 @@ class Compared:
 
     differing: keys that differ, and by_how: how many in which way. vanished: keys that differed between two snapshots of
     live servers, and not when they were looked at again. expired: keys that only one side still has after their expiry;
-    they do not count. lacking: what could not be compared, in sentences.
+    they do not count. close_expiries: keys that differ in their expiry alone, by CLOSE_MS or less. lacking: sentences
+    about what could not be compared.
     """
 
     a: Side
@@ -81,6 +83,7 @@ class Compared:
     by_how: Mapping[How, int]
     vanished: int
     expired: int
+    close_expiries: int
     lacking: tuple[str, ...]
 
     @property
@@ -168,6 +171,7 @@ class _Comparison:
         self._passed_on = 0
         self._by_how: Counter[How] = Counter()
         self._expired = 0
+        self._close_expiries = 0
         self._vanished = 0
         self._undecided = 0
         self._lacking: list[str] = []
@@ -210,6 +214,7 @@ class _Comparison:
             by_how={how: number for how, number in self._by_how.items() if number},
             vanished=self._vanished,
             expired=self._expired,
+            close_expiries=self._close_expiries,
             lacking=tuple(self._lacking),
         )
 
@@ -275,6 +280,10 @@ class _Comparison:
     def _take(self, difference: Difference) -> None:
         """Count a difference that is certain, and pass it on, or hold it for the end."""
         self._by_how[difference.how] += 1
+        self._close_expiries += (
+            difference.how == "expiry"
+            and Rules(within_ms=CLOSE_MS).judge((difference.db, difference.key), difference.a, difference.b) is None
+        )
         if len(self._held) < HELD:
             self._held.append(difference)
         elif self._limit is None or HELD + self._passed_on < self._limit:

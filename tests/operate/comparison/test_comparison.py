@@ -75,7 +75,9 @@ def test_one_of_each_kind_of_difference_is_found_and_named(tmp_path: Path) -> No
     assert compared(a, b, key=["h*", b"k[0-9]*"])[0].differing == 1
     done, found = compared(a, b, limit=2)
     assert (len(found), done.differing) == (2, 5)
-    assert compared(a, a)[0] == Compared(a=done.a, b=done.a, differing=0, by_how={}, vanished=0, expired=0, lacking=())
+    assert compared(a, a)[0] == Compared(
+        a=done.a, b=done.a, differing=0, by_how={}, vanished=0, expired=0, close_expiries=0, lacking=()
+    )
 
 
 def test_expiries_may_differ_by_so_much(tmp_path: Path) -> None:
@@ -83,7 +85,8 @@ def test_expiries_may_differ_by_so_much(tmp_path: Path) -> None:
         rdb(tmp_path / name, b"\xfc" + (10**13 + more).to_bytes(8, "little"), string(b"k"))
         for name, more in (("a", 0), ("b", 900))
     )
-    assert compared(a, b)[0].differing == 1
+    done = compared(a, b)[0]
+    assert (done.differing, done.close_expiries) == (1, 1)
     assert compared(a, b, expiry_within=1.0)[0].equal is True
     assert compared(a, b, expiry_within=0.5)[0].differing == 1
 
