@@ -68,11 +68,13 @@ def diff(
 
     def show(difference: Difference) -> None:
         nonlocal shown
+        bars.close()
         shown += 1
         sys.stdout.write(f"{diff_report.json_line(difference) if as_json else diff_report.line(difference)}\n")
 
     begun = time.monotonic()
-    with diff_report.bars() as advance:
+    bars = diff_report.Bars()
+    try:
         done = comparison.diff(
             a,
             b,
@@ -85,8 +87,10 @@ def diff(
             server=server,
             limit=SHOWN if limit is None and not as_json else limit,
             found=show,
-            advance=advance,
+            advance=bars.advance,
         )
+    finally:
+        bars.close()
     if as_json:
         sys.stdout.write(f"{diff_report.json_summary(done, shown)}\n")
     else:

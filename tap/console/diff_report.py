@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tap.console import figures
 from tap.console.terminal import Terminal
-from tap.operate.comparison.comparison import Advance, Compared
+from tap.operate.comparison.comparison import Compared
 from tap.operate.comparison.difference import Difference, Entry
 from tap.operate.comparison.reader_processes import Progress as Read
 from tap.printable import one_line
@@ -152,25 +150,36 @@ def summary(done: Compared, shown: int, seconds: float) -> list[str]:
     return [one_line(one) for one in (*found[:-1], f"{found[-1]} ({figures.seconds(seconds)})")]
 
 
-@contextlib.contextmanager
-def bars() -> Iterator[Advance]:
-    """Show a bar for each side on stderr, if that is a terminal. Yields the function that diff() reports to."""
-    console = Terminal(stderr=True)
-    if not console.is_terminal:
-        yield lambda side, read: None
-        return
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[said]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    ) as progress:
-        tasks = {side: progress.add_task(side.upper(), total=None, said="") for side in ("a", "b")}
+class Bars:
+    """A bar for each side on stderr, if that is a terminal. advance(): as diff() reports. Close it before anything else
+    is written.
+    """
 
-        def advance(side: str, read: Read) -> None:
+    def __init__(self) -> None:
+        console = Terminal(stderr=True)
+        self._progress: Progress | None = None
+        if console.is_terminal:
+            # rich would send stdout to the terminal of the bar, wherever it goes.
+            self._progress = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.fields[said]}"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._tasks = {side: self._progress.add_task(side.upper(), total=None, said="") for side in ("a", "b")}
+            self._progress.start()
+
+    def advance(self, side: str, read: Read) -> None:
+        if self._progress is not None:
             said = f"{figures.size(read.read)}, {read.keys:,} keys"
-            progress.update(tasks[side], completed=read.read, total=read.total, said=said)
+            self._progress.update(self._tasks[side], completed=read.read, total=read.total, said=said)
 
-        yield advance
+    def close(self) -> None:
+        """May be called twice."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -97,3 +99,23 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
         assert process.wait(10) == 130
     os.close(writing)
     assert list(temporary.iterdir()) == []
+
+
+def test_a_terminal_shows_bars_and_stdout_keeps_the_lines(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(make.rdb(12, make.key(0, S(b"k"), S(b"v"))))
+    (tmp_path / "b").write_bytes(make.rdb(12))
+    ours, theirs = pty.openpty()
+    words = [*TAP, "diff", str(tmp_path / "a"), str(tmp_path / "b")]
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        assert process.stdout is not None
+        drawn = bytearray()
+        with contextlib.suppress(OSError):  # the terminal ends with the process
+            while data := os.read(ours, 4096):
+                drawn += data
+        assert process.stdout.readline() == "db0 k: only in A (string)\n"
+        assert process.wait(10) == 1
+    os.close(ours)
+    assert b"1 keys" in drawn
+    assert b"only in A" not in drawn
