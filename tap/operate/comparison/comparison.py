@@ -27,7 +27,7 @@ from itertools import chain
 from pathlib import Path
 
 from tap.capture.content import Damaged
-from tap.errors import EnvironmentFailure, words
+from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.operate.comparison import reader_processes
 from tap.operate.comparison.data_sets import AppendOnly, DataSet, Live, RdbFile, Recorded, chunks_of, parse
 from tap.operate.comparison.details import Elements, counted
@@ -183,6 +183,11 @@ class _Comparison:
     def _run(self, advance: Advance, restored: contextlib.ExitStack) -> Compared:
         for source in self._sources.values():
             if isinstance(source, Live):
+                if source.url.db is not None:
+                    raise ConfigError(
+                        f"{source.url.address}: a server is compared as a whole; --db {source.url.db} in place of the db "
+                        "in its URL compares this db of both sides"
+                    )
                 Client(source.url)  # refuses options that it does not know, before anything is started
         for side, source in self._sources.items():
             if isinstance(source, AppendOnly | Recorded):

@@ -142,6 +142,8 @@ def test_a_side_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path, mo
     (tmp_path / "b").write_bytes(a.read_bytes()[:-12])
     with pytest.raises(RdbError, match=f"^{tmp_path}/b: "):
         compared(a, tmp_path / "b")
+    with pytest.raises(ConfigError, match=r"^127\.0\.0\.1:1: .*--db 3 in place of the db in its URL"):
+        operate.diff(a, "redis://:pw@127.0.0.1:1/3")
     with pytest.raises(ConfigError, match="unknown option"):
         operate.diff(a, "redis://127.0.0.1:1?what=1")
     monkeypatch.setattr("tap.operate.comparison.reader_processes.BEGIN", "import sys; sys.exit(7)")

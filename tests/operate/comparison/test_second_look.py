@@ -22,7 +22,7 @@ from tap.servers.embedded import Server
 from tap.url import Url
 from tests.conftest import need
 from tests.operate.comparison.digesting import KEY
-from tests.support import MATRIX, Servers, client, follow, is_up, level, wait_until
+from tests.support import MATRIX, ROOT, Servers, client, follow, is_up, level, wait_until
 
 KEYS = 200
 
@@ -139,6 +139,20 @@ def test_a_replica_that_stands_still_leaves_its_keys_undecided(
     assert (done.differing, done.equal) == (0, None)
     assert "1 key differed and could not be decided" in done.lacking[0]
     assert "bytes behind the other" in done.lacking[0]
+
+
+RIGHTS = "+psync +replconf +ping +select +info +watch +multi +exec +dump +pttl +pexpiretime +time"
+
+
+def test_a_user_needs_the_rights_that_the_page_names_and_no_others(servers: Servers) -> None:
+    a, b = servers.start(need("redis-7.0")), servers.start(need("redis-7.0"))
+    for server in (a, b):
+        client(server).set("k", server.port)
+        client(server).execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", *RIGHTS.split())
+    assert all(right in (ROOT / "docs" / "operate.md").read_text() for right in RIGHTS.split())
+    redis.Redis(a.host, a.port, db=3).set("third", 1)
+    done = diff(*(f"redis://reader:pw@{server.address}" for server in (a, b)))
+    assert done.by_how == {"value": 1, "only_in_a": 1}
 
 
 # ---- values by DUMP ----
