@@ -16,11 +16,11 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from tap.replication.conversation import Conversation
-from tap.replication.events import Role
+from tap.replication.events import Role, Side
+from tap.replication.lag import UNKNOWN
 from tap.replication.phase import Phase
+from tap.replication.silence import Silence
 from tap.url import Address
-
-OVERDUE_SECONDS = 2.5  # without an acknowledgement; replicas send one each second
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,11 @@ class ConnectionStatus(NamedTuple):
     opened: loop time at which the replica connected, in seconds.
     replid: replication ID of the stream. offset: of the last byte received from the master. acked: the last offset that
         the replica acknowledged. db: in force at the end of the stream. None: unknown.
-    lag_bytes, lag_seconds: how far the replica lags its master, see lag(). None: unknown.
+    lag_bytes, lag_seconds: how far the replica lags its master. None: unknown. lag_at_least, lag_known_from: whether
+        lag_bytes is a lower bound, and what shows the master's end of it; see replication/lag.py.
+    master_silence, replica_silence: seconds since that side's last sign of life; None if none is awaited. silent: the
+        side that is silent for longer than it should be, see events.Silent; None if neither is. timeout_in: seconds until
+        the master ends the connection for that, None if unknown. is_held: a fault holds bytes of the connection.
     bytes_from_master, bytes_from_replica: received on this connection.
     stream_bytes: bytes of the stream so far; None before it begins.
     rdb: of this connection's sync, also if another connection carries it. None: none has begun.
@@ -73,6 +77,13 @@ class ConnectionStatus(NamedTuple):
     stream_bytes: int | None
     rdb: RdbStatus | None
     rdb_channel_bytes: int | None
+    lag_at_least: bool = False
+    lag_known_from: str = "wire"
+    master_silence: float | None = None
+    replica_silence: float | None = None
+    silent: Side | None = None
+    timeout_in: float | None = None
+    is_held: bool = False
 
     def is_current(self, conversation: Conversation) -> bool:
         """Whether the record is still right for its conversation. May be false although it is.
@@ -123,16 +134,19 @@ def connection_status(
     peer: str,
     master: Address | None,
     opened: float,
+    silence: Silence | None = None,
+    is_held: bool = False,
 ) -> ConnectionStatus:
-    """The record of one connection. now: on the clock of the conversation's times."""
+    """The record of one connection. now: on the clock of the conversation's times. is_held: see ConnectionStatus."""
     stream, channel = conversation.stream, conversation.rdb_channel
     payload = conversation.rdb if channel is None else channel.rdb
-    rdb = acked = db = stream_bytes = lag_bytes = lag_seconds = None
+    rdb = acked = db = stream_bytes = None
+    lag = UNKNOWN
     if payload is not None:
         rdb = RdbStatus(payload.received, payload.size, payload.summary.keys, payload.summary.announced)
     if stream is not None:
         acked, db, stream_bytes = stream.acked, stream.db, stream.received
-        lag_bytes, lag_seconds = lag(conversation, now)
+        lag = stream.lag(now)
     return ConnectionStatus(
         number,
         link,
@@ -146,27 +160,18 @@ def connection_status(
         conversation.offset,
         acked,
         db,
-        lag_bytes,
-        lag_seconds,
+        lag.bytes,
+        lag.seconds,
         conversation.from_master,
         conversation.from_replica,
         stream_bytes,
         rdb,
         None if channel is None else channel.from_master,
+        lag.at_least,
+        lag.known_from,
+        None if silence is None else silence.seconds(Side.MASTER, now),
+        None if silence is None else silence.seconds(Side.REPLICA, now),
+        None if silence is None else silence.silent,
+        None if silence is None else silence.timeout_in(now),
+        is_held,
     )
-
-
-def lag(conversation: Conversation, now: float) -> tuple[int | None, float | None]:
-    """Bytes and seconds by which the replica lags its master; None: unknown.
-
-    Between two acknowledgements the figures are those of the last one: later bytes could not be acknowledged yet, and a
-    lag that rises and falls each second would mean nothing. Once the next acknowledgement is overdue, the replica is
-    late: then all unacknowledged bytes count, and the time since the last acknowledgement.
-    """
-    stream = conversation.stream
-    if stream is None or stream.acked_at is None:
-        return None, None
-    silent = now - stream.acked_at
-    if silent > OVERDUE_SECONDS:
-        return stream.lag_bytes, silent
-    return stream.acked_lag_bytes, stream.lag_seconds

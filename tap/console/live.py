@@ -24,7 +24,7 @@ from tap.console.sentences import is_alarming, sentence
 from tap.console.terminal import Terminal
 from tap.printable import one_line
 from tap.replication import events
-from tap.replication.events import Role
+from tap.replication.events import Role, Side
 from tap.replication.phase import Phase
 from tap.status import ConnectionStatus
 from tap.tap import Tap
@@ -51,6 +51,8 @@ TIMELINE = (
     events.RdbFinished,
     events.RdbProblem,
     events.Handshake,
+    events.Silent,
+    events.SilentOver,
     events.Opaque,
     events.AckAheadOfMaster,
     events.ReplicaTalkedBack,
@@ -110,7 +112,10 @@ class _Replica:
         line.offset = status.offset
         if status.stream_bytes is not None:
             line.db = status.db
-        line.lag_bytes, line.lag_seconds = status.lag_bytes, status.lag_seconds
+        line.lag_bytes, line.lag_seconds, line.lag_at_least = status.lag_bytes, status.lag_seconds, status.lag_at_least
+        line.silent_side = "" if status.silent is None else status.silent.value
+        silence = status.master_silence if status.silent is Side.MASTER else status.replica_silence
+        line.silence, line.timeout_in, line.is_held = silence or 0.0, status.timeout_in, status.is_held
         rdb = status.rdb
         if rdb is not None:
             line.rdb_received, line.rdb_size = rdb.received, rdb.size
@@ -236,6 +241,7 @@ class LiveView:
                 replica.gone_since = now
                 replica.line.phase = "gone"
                 replica.line.lag_bytes = replica.line.lag_seconds = None
+                replica.line.silent_side = ""
             _, _, connection = key
             if replica.passes_by or connection is not None or now - replica.gone_since > GONE_SECONDS:
                 del self._replicas[key]

@@ -31,7 +31,9 @@ class Line:
     """What is shown of one replica.
 
     rate: bytes per second. rates: the same over time, but of the stream only, because an RDB would dwarf it. waited:
-    seconds in the phase "waiting", in which no other figure changes.
+    seconds in the phase "waiting", in which no other figure changes. silent_side: which side has been silent for longer
+    than it should be, for *silence* seconds; "" if neither. timeout_in: seconds until its master ends the connection for
+    that, None if unknown. is_held: a fault holds bytes.
     """
 
     replica: str
@@ -41,6 +43,11 @@ class Line:
     offset: int | None = None
     lag_bytes: int | None = None
     lag_seconds: float | None = None
+    lag_at_least: bool = False
+    silent_side: str = ""
+    silence: float = 0.0
+    timeout_in: float | None = None
+    is_held: bool = False
     db: int | None = None
     full_resyncs: int = 0
     partial_resyncs: int = 0
@@ -182,7 +189,7 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
         if link:
             cells.append(Words(line.link))
         cells += [
-            Words(_phase(line), style=_PHASE_STYLE.get(line.phase, "yellow")),
+            Words(_phase(line), style=_phase_style(line)),
             *([Words(line.replid or "?")] if width >= NARROW else []),
             "?" if line.offset is None else str(line.offset),
             _lag(line),
@@ -213,7 +220,19 @@ def _throughput(lines: list[Line], width: int) -> RenderableType:
     return Panel(grid, title="resyncs, and throughput in the last minutes", title_align="left", padding=(0, 0))
 
 
+def _phase_style(line: Line) -> str:
+    if line.silent_side:
+        return "bold red"
+    return "yellow" if line.is_held else _PHASE_STYLE.get(line.phase, "yellow")
+
+
 def _phase(line: Line) -> str:
+    if line.silent_side:
+        of = "" if line.timeout_in is None else f" of {line.silence + line.timeout_in:.0f}"
+        what = "no ACK" if (line.silent_side, line.phase) == ("replica", "stream") else f"{line.silent_side} silent"
+        return f"{what} {line.silence:.0f}{of} s"
+    if line.is_held:
+        return f"{line.phase}, held"
     if line.phase != "waiting":
         return line.phase
     return f"waiting {line.waited:.0f} s" if line.waited < 59.5 else f"waiting {seconds(line.waited)}"
@@ -223,7 +242,8 @@ def _lag(line: Line) -> Words:
     if line.lag_bytes is None:
         return Words("?")
     delay = "" if line.lag_seconds is None else f" {seconds(line.lag_seconds)}"
-    return Words(size(line.lag_bytes) + delay, style="yellow" if (line.lag_seconds or 0) > 5 else "")
+    bound = "≥ " if line.lag_at_least else ""
+    return Words(bound + size(line.lag_bytes) + delay, style="yellow" if (line.lag_seconds or 0) > 5 else "")
 
 
 def _course(line: Line, width: int) -> RenderableType:

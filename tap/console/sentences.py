@@ -54,6 +54,7 @@ _ALARMING = (
     events.ReplicaTalkedBack,
     events.ResyncRefused,
     events.RdbProblem,
+    events.Silent,
     events.FaultFired,
     events.RecordingStopped,
     events.RecordingGap,
@@ -198,6 +199,22 @@ def _rdb_key(event: events.RdbKey) -> str:
     return f"db{event.db} {argument(event.key)} {what}{elements}{expires}"
 
 
+def _silent(event: events.Silent) -> str:
+    if event.side is Side.MASTER:
+        beat = "" if event.period is None else f", although it sends PING every {seconds(event.period)}"
+        return f"SILENT: the master has sent nothing for {seconds(event.seconds)} in phase {event.phase}{beat}"
+    lag = ""
+    if event.lag_bytes is not None:
+        lag = f", {'at least ' if event.lag_at_least else ''}{size(event.lag_bytes)} behind"
+    ends = "" if event.timeout_in is None else f"; its master ends the connection in {seconds(event.timeout_in)}"
+    what = "acknowledged nothing" if event.phase == "stream" else "sent nothing"
+    return f"SILENT: the replica has {what} for {seconds(event.seconds)} in phase {event.phase}{lag}{ends}"
+
+
+def _silent_over(event: events.SilentOver) -> str:
+    return f"the {event.side.value} sends again, after {seconds(event.seconds)} of silence"
+
+
 def _stream(event: events.StreamStarted) -> str:
     buffered = f", {size(event.buffered)} came beside the RDB" if event.buffered else ""
     where = "; its offset is unknown" if event.offset is None else f" after offset {event.offset}"
@@ -294,6 +311,8 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.RdbProblem: _rdb_problem,
     events.RdbKey: _rdb_key,
     events.StreamStarted: _stream,
+    events.Silent: _silent,
+    events.SilentOver: _silent_over,
     events.Opaque: _opaque,
     events.AckAheadOfMaster: _ahead,
     events.ReplicaTalkedBack: _talked_back,

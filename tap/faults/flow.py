@@ -117,6 +117,11 @@ class Flow:
         return self._stalls > 0
 
     @property
+    def is_holding(self) -> bool:
+        """Whether a fault keeps bytes for later."""
+        return self._stalls > 0 or any(shaper.active and shaper.held for shaper in self.shapers)
+
+    @property
     def is_cut(self) -> bool:
         """Whether the next item closes the link, which needs no peer to write to."""
         return bool(self._ready) and isinstance(self._ready[0], CloseLink)

@@ -130,6 +130,11 @@ class LinkFaults:
         """Whether a stall holds back one of the directions."""
         return any(lane.flow.is_stalled for lane in self.lanes.values())
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether a fault keeps bytes of one of the directions for later."""
+        return any(lane.flow.is_holding for lane in self.lanes.values())
+
     def give_up(self, now: float) -> None:
         """A fault raised an exception: end all faults and release all bytes, unchanged."""
         for work in self.works:

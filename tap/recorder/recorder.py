@@ -47,6 +47,8 @@ KEPT = (
     events.FullResync,
     events.PartialResync,
     events.CaughtUp,
+    events.Silent,
+    events.SilentOver,
     events.ResyncRefused,
     events.RdbProblem,
     events.Opaque,

@@ -43,10 +43,13 @@ from tap.relay.share import Account
 from tap.relay.sink import ConnectionSink, HostPort
 from tap.relay.tls_failure import TlsFailure
 from tap.replication import events
-from tap.replication.events import Event, Side
+from tap.replication.events import Event, Role, Side
 from tap.replication.phase import Phase
+from tap.replication.silence import Silence
 
 log = logging.getLogger(__name__)
+
+_UNTIMED = (None, Role.ORDINARY)  # for connections of these roles nothing is due by time
 
 
 class ConnectionOwner(Home, Protocol):
@@ -79,6 +82,7 @@ class Connection(Outline):
         self.closing = Closing(self.replica, self.master)
         self._owner = owner
         self._is_added = False
+        self._ticked = 0  # bytes of the master at the last tick
         self._opening = Opening(self, owner)
         self._performer = Performer(self, owner.plan)
 
@@ -86,6 +90,11 @@ class Connection(Outline):
     def faults(self) -> LinkFaults | None:
         """The faults and rules that concern this connection; None if bytes pass untouched."""
         return self._performer.faults
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a fault keeps bytes for later."""
+        return self.faults is not None and self.faults.is_holding
 
     @property
     def is_known(self) -> bool:
@@ -116,14 +125,24 @@ class Connection(Outline):
     def has_a_clock(self) -> bool:
         """Whether tick() could change anything. Asking first keeps the ticks of thousands of idle connections short."""
         performer = self._performer
-        is_quiet = self.conversation.stream is None and performer.faults is None and performer.refused_by is None
+        is_quiet = self.conversation.role in _UNTIMED and performer.faults is None and performer.refused_by is None
         return not is_quiet or performer.deserted != math.inf
 
     def tick(self, now: float) -> None:
         """Some time has passed. now: loop time."""
         try:
-            master = self.master.transport
-            self.conversation.tick(now, held_back=master is not None and not master.is_reading())
+            master, conversation = self.master, self.conversation
+            held_back = master.transport is not None and not master.transport.is_reading()
+            has_come = conversation.from_master != self._ticked
+            self._ticked = conversation.from_master
+            # Not of the idle ones, of which there may be ten thousand. TLS hides how many bytes its records will be.
+            is_asked = (held_back or has_come) and not self.route.tls
+            conversation.tick(now, held_back=held_back, waiting=master.waiting if is_asked else 0)
+            if self.silence is None:
+                self.silence = Silence(conversation, self.tell, self.route.facts.pulse, now)
+            replica = self.replica.transport
+            reads_replica = replica is not None and replica.is_reading()
+            self.silence.tick(now, reads_master=not held_back, reads_replica=reads_replica, is_held=self.is_held)
         except Exception:
             self._misunderstood(Side.MASTER)
         self._performer.tick(now)

@@ -6,6 +6,7 @@ import itertools
 import math
 
 from tap.replication.memory import Memory
+from tap.replication.silence import Pulse
 
 ASK_AGAIN_SECONDS = 60.0
 
@@ -13,13 +14,14 @@ ASK_AGAIN_SECONDS = 60.0
 class MasterFacts:
     """Shared by all connections to one master.
 
-    memory: its replication histories. ordinals: the numbers of its connections, from 1. speaks_tls: whether the master
-    expects TLS although the tap uses none; None while unknown.
+    memory: its replication histories. pulse: its timers. ordinals: the numbers of its connections, from 1. speaks_tls:
+    whether the master expects TLS although the tap uses none; None while unknown.
     """
 
     def __init__(self, link: str, beside: Memory | None = None, *, master: str = "") -> None:
         """link: its name. beside: what another link remembers. master: its address, "" if each connection has its own."""
         self.memory = Memory(link, beside, master=master)
+        self.pulse = Pulse()
         self.ordinals = itertools.count(1)
         self.speaks_tls: bool | None = None
         self._asked = -math.inf  # loop time of the last question

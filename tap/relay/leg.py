@@ -31,7 +31,7 @@ from typing import Protocol
 
 from tap.relay.buffers import PIPE_SIZE, Buffers
 from tap.relay.share import BUFFER_SIZE, FIRST_READ, Account, Share
-from tap.relay.sockets import hung_up, reset_on_close, tune, unacknowledged
+from tap.relay.sockets import hung_up, reset_on_close, tune, unacknowledged, unread
 from tap.replication.events import Side
 
 # A read of this size is probably part of more. If nobody needs to see the rest, the kernel moves it from one socket to
@@ -294,6 +294,13 @@ class Leg(asyncio.BufferedProtocol):
             return 0
         sock = self.transport.get_extra_info("socket")
         return self.transport.get_write_buffer_size() + unacknowledged(sock)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of the peer that the system holds, on the wire."""
+        if self.transport is None or self.lost or self.transport.is_closing():
+            return 0
+        return unread(self.transport.get_extra_info("socket"))
 
     @property
     def hung_up(self) -> str:

@@ -6,6 +6,7 @@ import asyncio
 
 from tap.relay.route import Route
 from tap.replication.conversation import Conversation
+from tap.replication.silence import Silence
 from tap.status import ConnectionStatus, connection_status
 
 
@@ -25,7 +26,13 @@ class Outline:
         self.peer = ""
         self._loop = asyncio.get_running_loop()
         self.opened = self._loop.time()
+        self.silence: Silence | None = None  # once time has passed
         self._status: ConnectionStatus | None = None  # the last one made
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a fault keeps bytes for later."""
+        return False
 
     @property
     def phase(self) -> str:
@@ -54,8 +61,8 @@ class Outline:
 
     @property
     def lag_bytes(self) -> int | None:
-        """Bytes received from the master and not acknowledged yet."""
-        return None if self.conversation.stream is None else self.conversation.stream.lag_bytes
+        """How far the replica lags its master; None while unknown. See replication/lag.py."""
+        return None if self.conversation.stream is None else self.conversation.stream.lag(self._loop.time()).bytes
 
     def status(self) -> ConnectionStatus:
         """How it stands at this moment."""
@@ -69,6 +76,8 @@ class Outline:
                 peer=self.peer,
                 master=self.route.master,
                 opened=self.opened,
+                silence=self.silence,
+                is_held=self.is_held,
             )
         return status
 

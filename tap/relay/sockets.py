@@ -42,6 +42,12 @@ def unacknowledged(sock: socket.socket | TransportSocket) -> int:
     return int(struct.unpack("i", answer)[0])
 
 
+def unread(sock: socket.socket | TransportSocket) -> int:
+    """Bytes that have come and wait to be read."""
+    answer = fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0\0\0\0")
+    return int(struct.unpack("i", answer)[0])
+
+
 def hung_up(sock: socket.socket | TransportSocket) -> str:
     """How the peer ended, even if its bytes are not read: "fin", "reset", or "" if it has not."""
     poll = select.poll()

@@ -455,14 +455,16 @@ class Command(WireEvent):
 class Ack(WireEvent):
     """REPLCONF ACK. offset: applied by the replica. fsynced: the offset in its AOF (FACK), None if not sent.
 
-    lag_bytes: passed on and not yet acknowledged. lag_seconds: if the offset has advanced, the time since the byte with
-    that offset was passed on; otherwise the age of the oldest byte not acknowledged, 0.0 if there is none.
+    lag_bytes: written by the master and not yet acknowledged; a lower bound if lag_at_least, see lag.py. lag_seconds: if
+    the offset has advanced, the time since the byte with that offset was passed on; otherwise the age of the oldest byte
+    not acknowledged, 0.0 if there is none.
     """
 
     offset: int
     fsynced: int | None
     lag_bytes: int | None
     lag_seconds: float | None
+    lag_at_least: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -499,6 +501,34 @@ class Opaque(WireEvent):
 
     side: Side
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silent(Event):
+    """One side has sent nothing for longer than it should, given the phase; SilentOver or LinkClosed ends that.
+
+    side: which. seconds: since its last sign of life: any byte of the master, the replica's acknowledgement or newline.
+    period: of the master's PINGs in seconds, as this master has shown; None for the replica, and until shown. offset: of
+    the last byte from the master. lag_bytes, lag_at_least: see Ack. timeout_in: seconds until the master's repl-timeout
+    ends the connection; None if unknown.
+    """
+
+    side: Side
+    seconds: float
+    period: float | None
+    phase: str
+    offset: int | None
+    lag_bytes: int | None
+    lag_at_least: bool
+    timeout_in: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilentOver(Event):
+    """A side that was silent has sent something again. seconds: how long it had not."""
+
+    side: Side
+    seconds: float
 
 
 # ---- faults (reported by faults/) ----
@@ -705,6 +735,8 @@ _KEPT: tuple[type[Event], ...] = (
     FullResync,
     PartialResync,
     CaughtUp,
+    Silent,
+    SilentOver,
     FaultArmed,
     FaultFired,
     FaultExpired,

@@ -30,6 +30,7 @@ from tap.replication.catching_up import CatchingUp
 from tap.replication.decoder import Decoder
 from tap.replication.events import Event
 from tap.replication.heads import Head, HeadReader
+from tap.replication.lag import MORE_THAN_A_READ, OVERDUE_SECONDS, UNKNOWN, Lag, Reached
 from tap.replication.lag_clock import LagClock
 from tap.replication.memory import Memory, Track
 from tap.replication.scanner import StreamScanner
@@ -96,9 +97,12 @@ class Stream:
         self._doubted: int | None = None  # the base, until an acknowledgement made it doubtful
         self._tells_ahead = True
         self.acked_at: float | None = None  # the time of the last ACK, on the clock of receive()
-        self.acked_lag_bytes: int | None = None  # received and not acknowledged at that time
-        self.lag_seconds: float | None = None  # of the last ACK, see events.Ack
+        self._acked_lag = UNKNOWN  # at that time
+        self._waiting = 0  # bytes that the system held at the last tick
+        self._held_back = False  # the master was not read then
+        self._ticked = -1  # bytes received by then
         self.has_begun = False  # StreamStarted has been reported
+        self.pings = 0  # in the batches reported so far
         self._unfinished = unfinished
         # Called with the bytes before the scanner gets them; None for nearly every stream.
         self._prepare: Callable[[bytes], bytes] | None = self._after_unfinished if unfinished else None
@@ -268,10 +272,45 @@ class Stream:
         """
         return None if self._base is None or self._scanner.broken_at == 0 else self._base + self.received
 
-    @property
-    def lag_bytes(self) -> int | None:
+    def lag(self, at: float) -> Lag:
+        """How far the replica lags its master at this time.
+
+        Between two acknowledgements the figures are those of the last one: later bytes could not be acknowledged yet, and
+        a lag that rises and falls each second would mean nothing. Once the next acknowledgement is overdue, all bytes
+        that are not acknowledged count, and the time since the last acknowledgement. They count at once while the replica
+        takes no more.
+        """
+        if self.acked is None or self.acked_at is None:
+            return UNKNOWN
+        silent = at - self.acked_at
+        if silent > OVERDUE_SECONDS:
+            return self._behind(self.acked, silent)
+        return self._behind(self.acked, self._acked_lag.seconds) if self._held_back else self._acked_lag
+
+    def _behind(self, acked: int, seconds: float | None) -> Lag:
+        reached = self._reached()
+        if reached is None:
+            return Lag(None, seconds)
+        return Lag(max(0, reached.offset - acked), seconds, reached.at_least, reached.known_from)
+
+    def _reached(self) -> Reached | None:
+        """What the master has written; None while offsets are unknown. See lag.py."""
         offset = self.offset
-        return None if offset is None or self.acked is None else max(0, offset - self.acked)
+        if offset is None:
+            return None
+        is_bound = self._held_back or self._waiting >= MORE_THAN_A_READ or self._catching_up is not None
+        if not is_bound and self.received != self._ticked:
+            return Reached(offset, False, "wire")
+        sent, shown = offset + self._waiting, self._shown_elsewhere()
+        if shown is not None and shown >= sent:
+            return Reached(shown, False, "link" if shown > sent or is_bound else "wire")
+        return Reached(sent, is_bound, "wire")
+
+    def _shown_elsewhere(self) -> int | None:
+        """The offset that other connections to this master show it to have written by now; None if none does."""
+        if self.replid is None:
+            return None
+        return self._memory.history(self.replid).written(self._memory.master, beside=self._track, is_current=True)
 
     @property
     def db(self) -> int | None:
@@ -347,15 +386,21 @@ class Stream:
         if sent is not None and offset > sent and self.compares_acks:
             self._ahead(offset, sent, start, end)
         self.acked = offset
-        lag_bytes, self.lag_seconds = None, None
+        lag = UNKNOWN
         if self._base is not None and sent is not None:
-            lag_bytes, self.lag_seconds = max(0, sent - offset), self._lag.acked(offset - self._base, at)
-        self.acked_at, self.acked_lag_bytes = at, lag_bytes
+            lag = self._behind(offset, self._lag.acked(offset - self._base, at))
+        self.acked_at, self._acked_lag = at, lag
         if not self._wants(events.Ack):
             return
         self._tell(
             events.Ack(
-                start=start, end=end, offset=offset, fsynced=fsynced, lag_bytes=lag_bytes, lag_seconds=self.lag_seconds
+                start=start,
+                end=end,
+                offset=offset,
+                fsynced=fsynced,
+                lag_bytes=lag.bytes,
+                lag_seconds=lag.seconds,
+                lag_at_least=lag.at_least,
             )
         )
 
@@ -381,7 +426,8 @@ class Stream:
         """Report what is due by time; see Conversation.tick()."""
         track = self._track
         if track is not None and not track.is_settled:
-            track.waiting, track.is_current = waiting, not held_back
+            track.waiting, track.is_current = waiting, not held_back and waiting < MORE_THAN_A_READ
+        self._waiting, self._held_back, self._ticked = waiting, held_back, self.received
         if self._catching_up is not None:
             self._measure(self._catching_up, at, held_back)
         if self.has_begun and at - self._batch_at >= BATCH_SECONDS:
@@ -397,10 +443,8 @@ class Stream:
         self._batch_at = batch_at
 
     def _measure(self, catching_up: CatchingUp, at: float, held_back: bool) -> None:
-        written: int | None = None
-        if self._base is not None and self.replid is not None:
-            written = self._memory.history(self.replid).written(self._memory.master, beside=self._track, is_current=True)
-            written = None if written is None else written - self._base
+        shown = self._shown_elsewhere()
+        written = None if shown is None or self._base is None else shown - self._base
         found = catching_up.measured(self.received, self._lag.passed_at, at, held_back=held_back, written=written)
         if found is None:
             return
@@ -492,7 +536,10 @@ class Stream:
         count, size, boundary = scanner.commands, scanner.command_bytes, scanner.boundary
         if not count:
             return
-        by_name = sorted(scanner.take().items(), key=lambda item: -item[1][1])
+        taken = scanner.take()
+        if "PING" in taken:
+            self.pings += taken["PING"][0]
+        by_name = sorted(taken.items(), key=lambda item: -item[1][1])
         self._tell(
             events.Commands(
                 start=self.position_after(boundary - size),

@@ -39,6 +39,19 @@ def test_the_live_view_fits_its_terminal(width: int, height: int, count: int) ->
             assert ID[:13] in text
 
 
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_a_silent_side_a_lower_bound_and_a_fault_that_holds_are_seen(width: int) -> None:
+    line = Line("10.0.0.7:6379", "main", "stream", ID, 10**12, 8 * 2**20, 22.0, lag_at_least=True)
+    assert "≥ 8.0 MB 22.0 s" in "\n".join(drawn(a_frame(line), width, 24))
+    silent = dataclasses.replace(line, silent_side="master", silence=22.4)
+    assert "master silent 22 s" in "\n".join(drawn(a_frame(silent), width, 24))
+    ends = dataclasses.replace(line, silent_side="replica", silence=7.0, timeout_in=53.0)
+    assert "no ACK 7 of 60 s" in "\n".join(drawn(a_frame(ends), width, 24))
+    loading = dataclasses.replace(ends, phase="loading", timeout_in=None)
+    assert "replica silent 7 s" in "\n".join(drawn(a_frame(loading), width, 24))
+    assert "stream, held" in "\n".join(drawn(a_frame(dataclasses.replace(line, is_held=True)), width, 24))
+
+
 def test_spare_room_goes_to_the_replication_id() -> None:
     line = Line("10.0.0.7:6379", "main", "stream", ID, 10**12, 10**6, 0.25)
     assert ID in "\n".join(drawn(a_frame(line), 110, 24))

@@ -30,6 +30,20 @@ def rdb_finished(**changes: Any) -> events.RdbFinished:
     return dataclasses.replace(whole, **changes)
 
 
+def silent(**fields: Any) -> events.Silent:
+    whole: dict[str, Any] = {
+        "side": events.Side.REPLICA,
+        "seconds": 6.0,
+        "period": None,
+        "phase": "stream",
+        "offset": 70,
+        "lag_bytes": None,
+        "lag_at_least": False,
+        "timeout_in": None,
+    }
+    return events.Silent(**{**whole, **fields})
+
+
 def caught_up(size: int | None, at_least: int, at_most: int) -> events.CaughtUp:
     return events.CaughtUp(
         start=0, end=1, offset=70, bytes=size, at_least=at_least, at_most=at_most, seconds=0.25, known_from="wire"
@@ -59,6 +73,23 @@ def caught_up(size: int | None, at_least: int, at_most: int) -> events.CaughtUp:
                 bytes_behind_at_least=9,
             ),
             "partial resync: goes on with 8371a4ee… after offset 5, at least 9 bytes behind",
+        ),
+        (
+            silent(side=events.Side.MASTER, seconds=16.0, period=10.0),
+            "SILENT: the master has sent nothing for 16.0 s in phase stream, although it sends PING every 10.0 s",
+        ),
+        (
+            silent(seconds=6.0, lag_bytes=2**20, lag_at_least=True, timeout_in=54.0),
+            "SILENT: the replica has acknowledged nothing for 6.0 s in phase stream, at least 1.0 MB behind; its master "
+            "ends the connection in 54.0 s",
+        ),
+        (
+            silent(phase="loading", seconds=31.0),
+            "SILENT: the replica has sent nothing for 31.0 s in phase loading",
+        ),
+        (
+            events.SilentOver(side=events.Side.MASTER, seconds=22.0),
+            "the master sends again, after 22.0 s of silence",
         ),
         (caught_up(0, 0, 0), "caught up at offset 70: it lacked nothing"),
         (

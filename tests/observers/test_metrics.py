@@ -84,6 +84,8 @@ def test_units_match_names_and_times() -> None:
         "full_resync_time": "seconds",
         "partial_resync_time": "seconds",
         "catch_up_time": "seconds",
+        "master_silence": "seconds",
+        "replica_silence": "seconds",
     }
 
 
@@ -182,15 +184,17 @@ def test_values_chosen_by_peers_take_bounded_memory() -> None:
 def test_gauges_show_the_moment_by_replica() -> None:
     one = Metrics(["main"])
     near = a_connection(1, offset=2**60, lag=(10, 0.25))
-    far = a_connection(2, offset=None, lag=(30, 0.0))._replace(replica="r:2")
+    far = a_connection(2, offset=None, lag=(30, 0.0))._replace(replica="r:2", lag_at_least=True)
     one.read(of(near, far), 4096)
     gauges = {key: value for key, value in counted(one.samples()).items() if NAMED[key[0]].kind == "gauge"}
     assert gauges == {
         ("connections", "main"): 2,
         ("offset", "main", "10.0.0.7:6379"): 2**60,
         ("lag_bytes", "main", "10.0.0.7:6379"): 10,
+        ("lag_at_least", "main", "10.0.0.7:6379"): 0,
         ("lag_seconds", "main", "10.0.0.7:6379"): 0.25,
         ("lag_bytes", "main", "r:2"): 30,
+        ("lag_at_least", "main", "r:2"): 1,
         ("lag_seconds", "main", "r:2"): 0.0,
         ("recording_lost_bytes",): 4096,
     }

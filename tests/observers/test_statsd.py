@@ -164,6 +164,7 @@ def test_a_gauge_shows_the_replica_that_lags_most() -> None:
         "redis_tap.main.connections:2|g",
         f"redis_tap.main.offset:{2**60}|g",
         "redis_tap.main.lag_bytes:30|g",
+        "redis_tap.main.lag_at_least:0|g",
         "redis_tap.main.lag_seconds:0.250000|g",
         "redis_tap.recording_lost_bytes:4096|g",
     ]
@@ -340,12 +341,16 @@ NAMES = {
     "redis_tap.main.faults_fired.my_cut": "c",
     "redis_tap.main.opaque": "c",
     "redis_tap.main.rdb_problems.damaged": "c",
+    "redis_tap.main.silences.master": "c",
     "redis_tap.main.ack_ahead_of_master": "c",
     "redis_tap.main.replica_talked_back.error": "c",
     "redis_tap.main.connections": "g",
     "redis_tap.main.offset": "g",
     "redis_tap.main.lag_bytes": "g",
+    "redis_tap.main.lag_at_least": "g",
     "redis_tap.main.lag_seconds": "g",
+    "redis_tap.main.master_silence": "g",
+    "redis_tap.main.replica_silence": "g",
     "redis_tap.recording_lost_bytes": "g",
     "redis_tap.main.rdb_time": "ms",
     "redis_tap.main.full_resync_time": "ms",
@@ -359,6 +364,7 @@ OWN = {
     "fault": "my.cut",
     "problem": "damaged",
     "what": "error",
+    "side": "master",
 }
 
 

@@ -445,8 +445,7 @@ def test_a_replica_may_be_stopped(servers: Servers, any_server: str) -> None:
             for number in range(60):
                 writer.set(f"key:{number}", "x" * 1_000_000)
             level(master, other)
-            streams = [link.conversation.stream for link in tap.tap.links]
-            assert max(stream.lag_bytes or 0 for stream in streams if stream is not None) > 1_000_000
+            wait_until(lambda: max(link.lag_bytes or 0 for link in tap.tap.status().connections) > 1_000_000)
         finally:
             os.kill(slow.pid, signal.SIGCONT)
         level(master, slow, other)

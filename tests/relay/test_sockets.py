@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from tap.relay.sockets import hung_up, reset_on_close, shown, tune, unacknowledged
+from tap.relay.sockets import hung_up, reset_on_close, shown, tune, unacknowledged, unread
 from tests.relay.wire import LOCALHOST
 from tests.support import WITHIN, wait_until
 
@@ -33,6 +33,16 @@ def test_a_socket_is_tuned_for_small_writes_and_for_peers_that_vanish() -> None:
     one, other = socket.socketpair(socket.AF_UNIX)
     with one, other:
         tune(one)
+
+
+def test_what_has_come_is_counted_without_reading_it() -> None:
+    ours, theirs = pair()
+    with ours, theirs:
+        assert unread(ours) == 0
+        theirs.sendall(bytes(1000))
+        wait_until(lambda: unread(ours) == 1000)
+        ours.recv(400)
+        assert unread(ours) == 600
 
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
