@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from tap.bus import Told
-from tap.console.sentences import sentence
+from tap.console.sentences import sentence, why
 from tap.console.terminal import Terminal, Words, stacked
 from tap.replication import events
 from tap.replication.events import Event
@@ -63,8 +63,8 @@ class _Story:
         event = told.event
         if isinstance(event, events.FullResync):
             self._show(Words.assemble(("FULL RESYNC", "bold green"), f", the stream will go on at offset {event.offset}"))
-            why = Words(f"why? {event.reason.code}")
-            self._show(Panel(Words(event.reason.text), title=why, title_align="left", border_style="green"))
+            title = Words(f"why? {event.reason.code}")
+            self._show(Panel(Words(why(event.reason)), title=title, title_align="left", border_style="green"))
             return
         said = sentence(event)
         if said is not None:

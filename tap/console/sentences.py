@@ -19,6 +19,11 @@ def sentence(event: Event) -> str | None:
     return None if said is None else one_line(said)
 
 
+def why(reason: events.Reason) -> str:
+    """What was observed, and what is inferred from that."""
+    return f"{reason.text}. Inferred: {reason.inference}" if reason.inference else reason.text
+
+
 def is_alarming(event: Event) -> bool:
     """Whether the event should be highlighted."""
     if isinstance(event, events.LinkClosed):
@@ -129,7 +134,7 @@ def _psync(event: events.PsyncRequested) -> str:
 
 def _full(event: events.FullResync) -> str:
     where = "" if event.replid is None else f", {event.replid[:8]}… at offset {event.offset}"
-    return f"FULL RESYNC{where}. Why: {event.reason.code}: {event.reason.text}"
+    return f"FULL RESYNC{where}. Why: {event.reason.code}: {why(event.reason)}"
 
 
 def _partial(event: events.PartialResync) -> str:

@@ -216,10 +216,18 @@ class Keepalive(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """Why a resync was a full one: a code for programs, and a sentence with numbers for people."""
+    """Why a resync was a full one: a code for programs, and a sentence with numbers for people.
+
+    text: what was observed. known_from: where: "wire"; "tap", if it made the replica ask; "master" or "log" if these were
+    asked. causes: names of the causes that this allows; one alone is certain; empty if the code says it all. inference:
+    these causes in words, and what would decide between them; "" if there is nothing to infer.
+    """
 
     code: str
     text: str
+    known_from: str = "wire"
+    causes: tuple[str, ...] = ()
+    inference: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,7 @@ class Track:
     scanner: StreamScanner | Course
     master: str = ""
     is_doubted: bool = False
+    data_end: tuple[int, int] = (-1, -1)  # bounds of the offset after the last command other than PING
     waiting: int = 0
     is_current: bool = False
 
@@ -100,6 +101,15 @@ class History:
         ]
         return max(known, default=None)
 
+    def has_data(self, after: int, until: int) -> bool | None:
+        """Whether the bytes between two offsets hold more than PINGs; None if no connection shows that."""
+        for track in self._tracks:
+            if not track.is_doubted and track.base <= after and track.end >= until:
+                at_least, at_most = track.data_end
+                if after < at_least or at_most <= after:
+                    return after < at_least
+        return None
+
     def db_at(self, offset: int) -> int | None:
         """The database in force after the byte with this offset, None if no connection showed it."""
         for track in reversed(self._tracks):
@@ -138,6 +148,9 @@ class Memory:
         self.histories: dict[str, History] = {} if beside is None else beside.histories
         self.succession: Succession = Succession(MAX_HISTORIES) if beside is None else beside.succession
         self._replicas: dict[str, Past] = {}
+        self._full: dict[str, int] = {}  # by replica, the offset of its last full resync
+        self._all: list[Memory] = [] if beside is None else beside._all  # of all links, this one included
+        self._all.append(self)
         self.rendezvous: Rendezvous[Any] = Rendezvous()  # of Half, see two_connections.py
 
     def history(self, replid: str) -> History:
@@ -170,6 +183,22 @@ class Memory:
 
     def past(self, replica: str) -> Past | None:
         return self._replicas.get(replica)
+
+    def granted_full(self, replica: str, offset: int) -> None:
+        """Note that the replica with this announced address resyncs in full, at this offset."""
+        _remember(self._full, replica, offset, MAX_REPLICAS)
+
+    # ---- this link's master as a replica of another link ----
+
+    def followed(self) -> tuple[str, Past] | None:
+        """The link through which this link's master has followed another one, and how far; None if it has not."""
+        found = ((one._link, one._replicas.get(self.master)) for one in self._all if one is not self and self.master)
+        return next(((link, past) for link, past in found if past is not None), None)
+
+    def resynced(self) -> tuple[str, int] | None:
+        """The link through which this link's master has itself resynced in full, and the offset; None if it has not."""
+        found = ((one._link, one._full.get(self.master)) for one in self._all if one is not self and self.master)
+        return next(((link, offset) for link, offset in found if offset is not None), None)
 
 
 def _remember(known: dict[str, _V], key: str, value: _V, limit: int) -> _V:

@@ -1,8 +1,22 @@
-"""Why a resync was a full one: a code and a sentence, from what the wire alone shows.
+"""Why a resync was a full one: a code and a sentence, from what the wire shows, and what may be inferred from that.
 
 The rules are those of a master that decides on PSYNC <replid> <offset>: Redis 7.0 replication.c,
-masterTryPartialResynchronization. The master's backlog is not on the wire, so only bounds of it are known.
+masterTryPartialResynchronization. It looks at three things that are not on the wire: its ID, its second ID with an
+offset, and its backlog. So the answer shows which rule failed, and often not why:
+
+    the granted ID is the one asked for     its backlog does not reach back. It is too small; or it is new, because this
+                                            master is itself a replica that has resynced in full
+    another ID                              this master does not know the ID, or knows it up to a lower offset only. It
+                                            drew a new ID: after repl-backlog-ttl without a replica, or in a restart; it
+                                            came back from an older snapshot; it was promoted before the replica's last
+                                            byte was written; or it is another server
+
+The text of a Reason holds what was observed, and Reason.causes what this allows. The memory of other connections excludes
+some of them: what this master's offset is now, how far it followed another link's master, whether it resynced in full
+there. One cause that is left is certain.
 """
+
+from __future__ import annotations
 
 from tap.replication.events import Reason
 from tap.replication.memory import Memory
@@ -19,6 +33,19 @@ CODES = (
 )
 FIRST_SYNC = Reason(code="first_sync", text="the replica has no history yet (it asked ? -1): it needs a snapshot first")
 
+PING_BYTES = 14  # *1\r\n$4\r\nPING\r\n
+
+BACKLOG_TOO_SMALL = "backlog_too_small"
+BACKLOG_RESET = "backlog_reset"  # the master has itself resynced in full, which begins a new backlog
+BACKLOG_FREED = "backlog_freed"  # repl-backlog-ttl
+MASTER_RESTARTED = "master_restarted"
+MASTER_REPLACED = "master_replaced"
+OLDER_SNAPSHOT = "older_snapshot"
+MASTER_LAGS = "master_lags"  # it is a replica, and has less than its own replica
+PROMOTED_BEFORE = "promoted_before"  # the master was promoted before the replica's last bytes were written
+OWN_HISTORY = "own_history"  # the replica was a master
+OTHER_MASTER = "other_master"  # the replica followed another master
+
 
 def why_full(
     memory: Memory, replica: str, asked: str | None, wanted: int, granted: str, offset: int, *, written: int | None = None
@@ -29,69 +56,147 @@ def why_full(
     none was. The answer may come seconds later (repl-diskless-sync-delay), so its offset is only an upper bound of that.
     To be called before the memory learns of the new history.
     """
-    past = memory.past(replica)
     if asked is None:
-        if past is None:
-            return FIRST_SYNC
-        if past.unloaded:
-            return Reason(
-                code="first_sync",
-                text=f"the replica has no history: its last full resync through this tap ended in phase {past.unloaded}, "
-                "before it had acknowledged the snapshot; if that repeats, its log says why the snapshot does not load",
-            )
-        had = "" if past.offset is None else f" up to offset {past.offset}"
-        return Reason(
-            code="first_sync",
-            text=f"the replica asked ? -1 although it had followed {short(past.replid)}{had} through this tap: "
-            "it gave that up (a restart without an RDB, a protocol error, or a failed load)",
-        )
+        return _first(memory, replica)
     held = wanted - 1
     if asked == granted:
-        if held > offset:
-            return Reason(
-                code="offset_ahead_of_master",
-                text=f"the replica is ahead: it holds {short(asked)} up to offset {held}, the master only up to "
-                f"{offset} ({held - offset} bytes less)",
-            )
-        behind = offset - held
-        if behind == 0:
-            return Reason(
-                code="offset_out_of_backlog",
-                text=f"the replica has all that the master has ({short(asked)} up to offset {held}), but the master "
-                "keeps no backlog to go on from: it frees it when no replica was there for repl-backlog-ttl",
-            )
-        least = 0 if written is None else min(max(0, written - held), behind)
-        distance = f"{behind}" if least == behind else f"{least} to {behind}" if least else f"at most {behind}"
+        return _same_id(memory, asked, held, offset, written)
+    return _promoted_before(memory, asked, held, granted) or _other_id(memory, replica, asked, held, granted, offset)
+
+
+def _first(memory: Memory, replica: str) -> Reason:
+    past = memory.past(replica)
+    if past is None:
+        return FIRST_SYNC
+    if past.unloaded:
         return Reason(
-            code="offset_out_of_backlog",
-            text=f"the replica was {distance} bytes behind when it asked (it has offset {held}, the master had {offset} "
-            f"when it answered) and the master's backlog no longer reaches back that far: repl-backlog-size "
-            f"{_backlog(behind)} would have saved it",
+            code="first_sync",
+            text=f"the replica has no history: its last full resync through this tap ended in phase {past.unloaded}, "
+            "before it had acknowledged the snapshot; if that repeats, its log says why the snapshot does not load",
         )
-    if memory.succession.parent(granted) == asked:
+    had = "" if past.offset is None else f" up to offset {past.offset}"
+    return Reason(
+        code="first_sync",
+        text=f"the replica asked ? -1 although it had followed {short(past.replid)}{had} through this tap: it gave that "
+        "up",
+        causes=("replica_restarted", "protocol_error", "failed_load"),
+        inference="it restarted without an RDB, met a protocol error, or failed to load; its log says which",
+    )
+
+
+def _same_id(memory: Memory, asked: str, held: int, offset: int, written: int | None) -> Reason:
+    """The master knows the history, and cannot go on from the replica's offset."""
+    behind = offset - held
+    if behind < 0:
         return Reason(
             code="offset_ahead_of_master",
-            text=f"the replica holds {short(asked)} up to offset {held}, beyond the point where the master's history "
-            f"went on as {short(granted)}",
+            text=f"the replica is ahead: it holds {short(asked)} up to offset {held}, the master only up to "
+            f"{offset} ({-behind} bytes less)",
+            causes=(MASTER_LAGS, OLDER_SNAPSHOT),
+            inference="the master is itself a replica that lags, or came back from an older snapshot: role and "
+            "master_link_status in its INFO, and its log, say which",
         )
-    elsewhere = memory.elsewhere(asked)
+    own = memory.resynced()
+    if own is not None and own[1] > held:
+        link, reset = own
+        return Reason(
+            code="offset_out_of_backlog",
+            text=f"the replica has offset {held}, and its master has itself resynced in full, at offset {reset} through "
+            f"link {link}, which begins a new backlog there: no repl-backlog-size of this master would have saved it",
+            causes=(BACKLOG_RESET,),
+        )
+    if behind == 0:
+        return Reason(
+            code="offset_out_of_backlog",
+            text=f"the replica has all that the master has ({short(asked)} up to offset {held}), but the master keeps "
+            "no backlog to go on from",
+            causes=(BACKLOG_RESET, BACKLOG_FREED),
+            inference="the master is itself a replica and has just resynced in full, which begins a new backlog; or it "
+            "freed its backlog after repl-backlog-ttl without a replica: role in its INFO, and its log, say which",
+        )
+    least = 0 if written is None else min(max(0, written - held), behind)
+    distance = f"{behind}" if least == behind else f"{least} to {behind}" if least else f"at most {behind}"
+    return Reason(
+        code="offset_out_of_backlog",
+        text=f"the replica was {distance} bytes behind when it asked (it has offset {held}, the master had {offset} "
+        "when it answered) and the master's backlog no longer reaches back that far",
+        causes=(BACKLOG_TOO_SMALL, BACKLOG_RESET),
+        inference=f"repl-backlog-size {_backlog(behind)} would have saved it; unless the master is itself a replica and "
+        "has just resynced in full, which begins a new backlog: role in its INFO says whether",
+    )
+
+
+def _promoted_before(memory: Memory, asked: str, held: int, granted: str) -> Reason | None:
+    """The master goes on from the replica's history, but from a lower offset; None if the wire does not show that."""
+    holds = f"the replica holds {short(asked)} up to offset {held}"
+    followed = memory.followed()
+    if followed is not None:
+        link, past = followed
+        if past.replid == asked and past.offset is not None and past.offset < held:
+            seen = f"its master followed that history through link {link} up to offset {past.offset}, and writes"
+            beyond = _beyond(memory, asked, past.offset, held, "")
+            return Reason(
+                code="offset_ahead_of_master",
+                text=f"{holds}; {seen} {short(granted)}: {beyond}",
+                causes=(PROMOTED_BEFORE,),
+            )
+    if memory.succession.parent(granted) != asked:
+        return None
+    text = f"{holds}, beyond the point where the master's history went on as {short(granted)}"
+    branch = memory.succession.branch(granted)  # or later: the wire shows where both are still the same
+    if branch is not None and branch < held:
+        text += f": {_beyond(memory, asked, branch, held, 'at most ')}"
+    return Reason(code="offset_ahead_of_master", text=text, causes=(PROMOTED_BEFORE,))
+
+
+def _beyond(memory: Memory, replid: str, branch: int, held: int, bound: str) -> str:
+    """What stands in the history between two offsets: its bytes are not the master's."""
+    size = held - branch
+    has_data = memory.history(replid).has_data(branch, held)
+    if has_data is False:
+        return f"{bound}{size} bytes more, PINGs and no writes, as other connections show: nothing is lost"
+    if has_data:
+        return f"{bound}{size} bytes more, with writes that this resync discards"
+    if size % PING_BYTES == 0:
+        return f"{bound}{size} bytes more, {size // PING_BYTES} PINGs or writes, which this resync discards"
+    return f"{bound}{size} bytes more, not PINGs alone; this resync discards them"
+
+
+def _other_id(memory: Memory, replica: str, asked: str, held: int, granted: str, offset: int) -> Reason:
+    """The master does not know the history, or not that far."""
+    past, elsewhere = memory.past(replica), memory.elsewhere(asked)
+    offered = f"the replica offered {short(asked)} up to offset {held}"
     if elsewhere is not None:
         return Reason(
             code="replication_id_unknown",
-            text=f"the replica offered {short(asked)} up to offset {held}, which the master of link {elsewhere} wrote; "
-            f"this master does not go on from there, it writes {short(granted)}",
+            text=f"{offered}, which the master of link {elsewhere} wrote; this master does not go on from there, it "
+            f"writes {short(granted)}",
+            causes=(PROMOTED_BEFORE, OTHER_MASTER),
+            inference="this master was promoted before the last bytes were written, if only a PING; or never followed "
+            "that history: master_replid2 and second_repl_offset in its INFO say which",
         )
-    if past is not None and past.replid == asked:
+    is_its_own = past is not None and past.replid == asked
+    if is_its_own or memory.knows(asked):
+        was = (
+            "which this master gave it earlier, but the master now writes"
+            if is_its_own
+            else "a history that this master wrote earlier; it now writes"
+        )
+        if offset < held:
+            return Reason(
+                code="replication_id_unknown",
+                text=f"{offered}, {was} {short(granted)} and is at offset {offset}, {held - offset} bytes lower",
+                causes=(OLDER_SNAPSHOT, MASTER_RESTARTED, MASTER_REPLACED),
+                inference=f"it came back from an older snapshot, and at least {held - offset} bytes of writes that the "
+                "replica holds are lost in this resync; or without its data, or as another server: master_replid2 and "
+                "second_repl_offset in its INFO, and its log, say which",
+            )
         return Reason(
             code="replication_id_unknown",
-            text=f"the replica offered {short(asked)} up to offset {held}, which this master gave it earlier, but the "
-            f"master now writes {short(granted)}: it was restarted without its history, or replaced",
-        )
-    if memory.knows(asked):
-        return Reason(
-            code="replication_id_unknown",
-            text=f"the replica offered {short(asked)} up to offset {held}, a history that this master wrote earlier; "
-            f"it now writes {short(granted)}",
+            text=f"{offered}, {was} {short(granted)}",
+            causes=(BACKLOG_FREED, MASTER_RESTARTED, MASTER_REPLACED),
+            inference="it had no replica for repl-backlog-ttl and drew a new ID, was restarted without its history, or "
+            "replaced: uptime_in_seconds in its INFO, and its log, say which",
         )
     if past is not None and past.unloaded:
         return Reason(
@@ -101,8 +206,10 @@ def why_full(
         )
     return Reason(
         code="replication_id_unknown",
-        text=f"the replica offered a history of its own, {short(asked)} up to offset {held}, which the master does not "
-        f"know: the replica was a master until now, or followed another one; this master writes {short(granted)}",
+        text=f"{offered}, a history that the master does not know; this master writes {short(granted)}",
+        causes=(OWN_HISTORY, OTHER_MASTER, BACKLOG_FREED, MASTER_RESTARTED),
+        inference="the replica was a master until now, or followed another one; or this master has drawn a new ID since, "
+        "in a restart or after repl-backlog-ttl without a replica: its log says whether",
     )
 
 

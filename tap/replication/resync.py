@@ -322,7 +322,7 @@ class Resync:
     def tell_full(self, replid: str, offset: int, start: int, end: int, channel: State) -> None:
         state = self.state
         if state.forced:
-            reason = Reason(code="forced_by_fault", text=state.forced)
+            reason = Reason(code="forced_by_fault", text=state.forced, known_from="tap")
         elif self._asked is None:
             reason = Reason(code="unknown", text="the request for it was not seen")
         else:
@@ -331,6 +331,7 @@ class Resync:
             events.FullResync(start=start, end=end, replid=replid, offset=offset, reason=reason, channel=channel.channel)
         )
         self._memory.history(replid)
+        self._memory.granted_full(state.replica, offset)
 
     def place(self, replid: str, offset: int) -> None:
         state = self.state

@@ -537,8 +537,10 @@ class Stream:
         if not count:
             return
         taken = scanner.take()
-        if "PING" in taken:
-            self.pings += taken["PING"][0]
+        pings, ping_bytes = taken.get("PING", (0, 0))
+        self.pings += pings
+        if self._track is not None and self._base is not None and ping_bytes < size:  # the PINGs may have come last
+            self._track.data_end = self._base + boundary - ping_bytes, self._base + boundary
         by_name = sorted(taken.items(), key=lambda item: -item[1][1])
         self._tell(
             events.Commands(

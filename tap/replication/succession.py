@@ -55,6 +55,11 @@ class Succession:
         known = self._parents.get(replid)
         return None if known is None else known[0]
 
+    def branch(self, replid: str) -> int | None:
+        """The offset up to which the ID is known to name the history of its parent; None if it has none."""
+        known = self._parents.get(replid)
+        return None if known is None else known[1]
+
     def lineage(self, replid: str) -> Iterator[tuple[str, int | None]]:
         """The ID, the one that it continues, and so on; each with the offset up to which the history is the same."""
         limit: int | None = None

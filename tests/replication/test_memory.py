@@ -191,3 +191,19 @@ def test_the_bytes_of_a_master_are_those_of_its_furthest_connection() -> None:
     assert history.written("m:1", is_current=True) is None
     far.is_doubted = near.is_doubted = True
     assert history.written("m:1") is None
+
+
+@pytest.mark.parametrize(
+    ("data_end", "has_data"), [((-1, -1), False), ((100, 110), False), ((100, 111), None), ((111, 111), True)]
+)
+def test_whether_more_than_pings_stand_between_two_offsets(data_end: tuple[int, int], has_data: bool | None) -> None:
+    history = History("eu")
+    assert history.has_data(110, 120) is None
+    one = track(100, PING * 2)
+    one.data_end = data_end
+    history.add(one)
+    assert history.has_data(110, 120) is has_data
+    assert history.has_data(110, 129) is None, "not all of that was seen"
+    assert history.has_data(99, 120) is None
+    one.is_doubted = True
+    assert history.has_data(110, 120) is None

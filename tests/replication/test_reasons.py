@@ -6,8 +6,10 @@ import re
 
 import pytest
 
-from tap.replication.memory import Memory, Past
+from tap.replication.events import Reason
+from tap.replication.memory import Memory, Past, Track
 from tap.replication.reasons import CODES, why_full, why_sync
+from tap.replication.scanner import StreamScanner
 from tests.support import ROOT
 
 A, B = "a" * 40, "b" * 40
@@ -52,7 +54,8 @@ def test_the_masters_own_history_without_a_usable_offset_has_a_reason(
 ) -> None:
     reason = why_full(Memory(), REPLICA, A, wanted, A, offset)
     assert reason.code == code
-    assert says in reason.text
+    assert says in f"{reason.text}. {reason.inference}"
+    assert reason.known_from == "wire"
 
 
 @pytest.mark.parametrize(
@@ -71,23 +74,94 @@ def test_the_position_of_the_master_at_the_request_bounds_the_missed_bytes(writt
 
 
 def test_a_history_that_the_master_does_not_continue_has_a_reason() -> None:
-    def why(memory: Memory) -> str:
-        reason = why_full(memory, REPLICA, A, 51, B, 100)
+    def why(memory: Memory, offset: int = 100) -> Reason:
+        reason = why_full(memory, REPLICA, A, 51, B, offset)
         assert reason.code == "replication_id_unknown"
         assert "aaaaaaaa… up to offset 50" in reason.text
-        return reason.text
+        return reason
 
-    assert "a history of its own" in why(Memory())
+    unknown = why(Memory())
+    assert "a history that the master does not know" in unknown.text
+    assert unknown.causes == ("own_history", "other_master", "backlog_freed", "master_restarted")
     memory = Memory()
     memory.left(REPLICA, past(B, unloaded="rdb"))
-    assert "ended in phase rdb, before it had acknowledged the snapshot" in why(memory)
+    assert "ended in phase rdb, before it had acknowledged the snapshot" in why(memory).text
     memory.history(A)
-    assert "a history that this master wrote earlier" in why(memory)
+    assert "a history that this master wrote earlier" in why(memory).text
     memory.left(REPLICA, past(A))
-    assert "which this master gave it earlier" in why(memory)
+    given = why(memory)
+    assert "which this master gave it earlier" in given.text
+    assert given.causes == ("backlog_freed", "master_restarted", "master_replaced"), "a fact is told from its causes"
+    assert "repl-backlog-ttl" in given.inference
+    assert "restarted" not in given.text
     other = Memory("orders")
     other.history(A)
-    assert "which the master of link orders wrote" in why(Memory("sessions", other))
+    assert "which the master of link orders wrote" in why(Memory("sessions", other)).text
+
+
+def test_a_master_that_is_back_at_a_lower_offset_has_lost_what_its_replica_holds() -> None:
+    memory = Memory()
+    memory.history(A)
+    memory.left(REPLICA, past(A))
+    reason = why_full(memory, REPLICA, A, 13041, B, 50)
+    assert "is at offset 50, 12990 bytes lower" in reason.text
+    assert reason.causes[0] == "older_snapshot"
+    assert "backlog_freed" not in reason.causes, "that would not lower an offset"
+    assert "at least 12990 bytes of writes that the replica holds are lost" in reason.inference
+
+
+def test_a_master_that_has_itself_resynced_in_full_began_a_new_backlog() -> None:
+    """The tap has links in front of both: the middle one is a replica of the first link."""
+    top = Memory("top", master="10.0.0.1:6379")
+    middle = Memory("middle", top, master="10.0.0.2:6379")
+    assert why_full(middle, REPLICA, A, 51, A, 900).causes == ("backlog_too_small", "backlog_reset")
+    top.granted_full("10.0.0.2:6379", 900)
+    reason = why_full(middle, REPLICA, A, 51, A, 900)
+    assert reason.code == "offset_out_of_backlog"
+    assert reason.causes == ("backlog_reset",)
+    assert "itself resynced in full, at offset 900 through link top" in reason.text
+    assert reason.inference == ""
+    assert why_full(middle, REPLICA, A, 951, A, 1900).causes == ("backlog_too_small", "backlog_reset"), (
+        "it was there then"
+    )
+
+
+@pytest.mark.parametrize(
+    ("held", "data_end", "says"),
+    [
+        (128, (90, 100), "28 bytes more, PINGs and no writes, as other connections show: nothing is lost"),
+        (128, (114, 128), "28 bytes more, with writes that this resync discards"),
+        (128, (100, 128), "28 bytes more, 2 PINGs or writes, which this resync discards"),
+        (128, None, "28 bytes more, 2 PINGs or writes, which this resync discards"),
+        (129, None, "29 bytes more, not PINGs alone; this resync discards them"),
+    ],
+)
+def test_a_master_that_was_promoted_before_the_last_bytes_were_written(
+    held: int, data_end: tuple[int, int] | None, says: str
+) -> None:
+    """It had followed that history through the link to its former master, as far as offset 100."""
+    former = Memory("a", master="10.0.0.1:6379")
+    promoted = Memory("b", former, master="10.0.0.2:6379")
+    history = former.history(A)
+    former.left("10.0.0.2:6379", past(A, 100))
+    if data_end is not None:
+        scanner = StreamScanner(0)
+        scanner.feed(b"*1\r\n$4\r\nPING\r\n" * 20)
+        history.add(Track(0, scanner, data_end=data_end))
+    reason = why_full(promoted, REPLICA, A, held + 1, B, 160)
+    assert reason.code == "offset_ahead_of_master"
+    assert reason.causes == ("promoted_before",)
+    assert (
+        "its master followed that history through link a up to offset 100, and writes bbbbbbbb…: " + says in reason.text
+    )
+
+
+def test_the_place_where_a_history_went_on_bounds_what_a_replica_has_more() -> None:
+    memory = Memory()
+    memory.succeed(A, B, 100)
+    reason = why_full(memory, REPLICA, A, 129, B, 400)
+    assert reason.code == "offset_ahead_of_master"
+    assert "went on as bbbbbbbb…: at most 28 bytes more" in reason.text
 
 
 def test_a_replica_beyond_the_branch_of_a_promoted_one_has_a_reason() -> None:

@@ -167,6 +167,20 @@ def test_a_stream_that_is_not_measured_says_nothing_of_what_was_lacked() -> None
     assert [event.kind for event in read.told] == ["partial_resync", "stream_started"]
 
 
+def test_where_the_last_command_ends_that_is_no_ping() -> None:
+    memory = Memory()
+    read = Read(memory)
+    read.stream.receive(PING + SET + PING, 0.0)
+    read.acked(BASE, 1.0)
+    data = BASE + len(PING + SET)
+    assert memory.history(A).has_data(data - 15, data + 14) is True
+    assert memory.history(A).has_data(data, data + 14) is None, "the batch does not say which came last"
+    read.stream.receive(PING, 1.0)
+    read.acked(BASE, 2.0)
+    assert memory.history(A).has_data(data + 14, data + 28) is False
+    assert read.stream.pings == 3
+
+
 def test_an_id_announced_by_another_connection_places_the_earlier_bytes() -> None:
     memory = Memory()
     read = Read(memory, replid=None, base=None)

@@ -1,0 +1,130 @@
+"""Why it was a full resync, of real servers, where an obvious cause is not the true one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+
+import pytest
+
+from tap.config import Config, LinkConfig
+from tap.replication import events
+from tap.replication.events import Reason
+from tap.servers.embedded import Server
+from tap.url import Address
+from tests.support import Servers, TapThread, client, follow, is_up, level, master_offset, wait_until
+
+NAMES = ["redis-7.0", "redis-newest", "valkey-newest"]
+
+
+class Taps(TapThread):
+    """A tap with a link in front of each server, by name."""
+
+    def __init__(self, **masters: Server) -> None:
+        super().__init__(
+            Config(
+                links=tuple(
+                    LinkConfig(name=name, master=Address("127.0.0.1", one.port), listen="127.0.0.1:0")
+                    for name, one in masters.items()
+                )
+            )
+        )
+
+    def port_of(self, link: str) -> int:
+        return next(one.address.port for one in self.tap.status().links if one.name == link)
+
+    def follow(self, replica: Server, link: str) -> None:
+        follow(replica, self.port_of(link))
+        wait_until(lambda: is_up(replica))
+
+    def reasons(self, link: str) -> list[Reason]:
+        return [
+            told.event.reason for told in self.told if told.link == link and isinstance(told.event, events.FullResync)
+        ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_backlog_that_was_freed_is_among_the_causes_of_an_id_that_is_not_known(
+    servers: Servers, name: str, nobody: int
+) -> None:
+    master, replica = servers.start(name, "repl-backlog-ttl", "1"), servers.start(name)
+    with Taps(a=master) as tap:
+        tap.follow(replica, "a")
+        level(master, replica)
+        former = client(master).info("replication")["master_replid"]
+        follow(replica, nobody)
+        wait_until(lambda: client(master).info("replication")["master_replid"] != former)
+        tap.follow(replica, "a")
+        reason = tap.reasons("a")[-1]
+        assert reason.code == "replication_id_unknown"
+        assert reason.causes == ("backlog_freed", "master_restarted", "master_replaced")
+        assert (reason.known_from, "restarted" in reason.text) == ("wire", False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_master_that_is_back_from_an_older_snapshot_says_how_much_is_lost(servers: Servers, name: str) -> None:
+    master, replica = servers.start(name, "save", ""), servers.start(name)
+    with Taps(a=master) as tap:
+        tap.follow(replica, "a")
+        client(master).set("in", "the snapshot")
+        level(master, replica)
+        wait_until(lambda: not client(master).info("persistence")["rdb_bgsave_in_progress"])
+        saved = master_offset(master)
+        client(master).save()
+        for number in range(100):
+            client(master).set(f"key:{number}", "v" * 100)
+        held = level(master, replica)
+        os.kill(master.pid, signal.SIGKILL)
+        back = Server(master.program, "port", str(master.port), name=name)
+        shutil.copy(master.directory / "dump.rdb", back.directory / "dump.rdb")
+        wait_until(lambda: not is_up(replica))
+        with back:
+            wait_until(lambda: len(tap.reasons("a")) == 2)
+            reason = tap.reasons("a")[-1]
+            assert reason.causes[0] == "older_snapshot"
+            granted = tap.events(events.FullResync)[-1].offset
+            assert granted is not None
+            assert saved <= granted < held
+            assert f"{held - granted} bytes lower" in reason.text
+            assert f"at least {held - granted} bytes of writes that the replica holds are lost" in reason.inference
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_master_that_resynced_in_full_itself_has_a_new_backlog(servers: Servers, name: str, nobody: int) -> None:
+    top = servers.start(name, "repl-backlog-size", "16kb")
+    middle, replica = servers.start(name), servers.start(name)
+    with Taps(top=top, middle=middle) as tap:
+        tap.follow(middle, "top")
+        tap.follow(replica, "middle")
+        client(top).set("key", "value")
+        level(top, middle, replica)
+        follow(middle, nobody)
+        for number in range(100):
+            client(top).set("big", str(number) * 20_000)
+        tap.follow(middle, "top")
+        wait_until(lambda: len(tap.reasons("middle")) == 2)
+        assert tap.reasons("top")[-1].causes == ("backlog_too_small", "backlog_reset")
+        assert tap.reasons("middle")[-1].causes == ("backlog_reset",)
+        assert "no repl-backlog-size of this master would have saved it" in tap.reasons("middle")[-1].text
+        wait_until(lambda: is_up(replica))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pings_that_were_written_after_a_promotion_are_no_lost_writes(servers: Servers, name: str) -> None:
+    old = servers.start(name, "repl-ping-replica-period", "1")
+    new, other = servers.start(name), servers.start(name)
+    with Taps(old=old, new=new) as tap:
+        tap.follow(new, "old")
+        tap.follow(other, "old")  # without a replica a master writes no PINGs
+        client(old).set("key", "value")
+        written = level(old, new, other)
+        wait_until(lambda: master_offset(old) >= written + 3 * 14)  # so the write is in a batch before the promotion
+        level(old, new, other)
+        client(new).execute_command("REPLICAOF", "NO", "ONE")
+        branch = client(new).info("replication")["second_repl_offset"] - 1
+        wait_until(lambda: master_offset(old) >= branch + 2 * 14)
+        tap.follow(old, "new")
+        reason = tap.reasons("new")[-1]
+        assert (reason.code, reason.causes) == ("offset_ahead_of_master", ("promoted_before",))
+        assert "bytes more, PINGs and no writes, as other connections show: nothing is lost" in reason.text
