@@ -58,7 +58,8 @@ def test_fields_are_compared_by_glob_or_value_also_nested_ones(
         (
             "full_resync",
             {"reason.cod": "x"},
-            "full_resync.reason has no field 'cod'; known: code, text. Did you mean 'code'?",
+            "full_resync.reason has no field 'cod'; "
+            "known: causes, code, inference, known_from, text. Did you mean 'code'?",
         ),
         ("full_resync", {"reason.code.x": "y"}, "full_resync.reason.code has no fields, so no 'x' either"),
         (

@@ -82,7 +82,8 @@ def test_an_event_may_be_waited_for_in_many_ways(wait: Callable[[Tap], Any]) -> 
         (
             lambda one: one.wait_for("full_resync", where={"reason.cod": "x"}),
             ConfigError,
-            "full_resync.reason has no field 'cod'; known: code, text. Did you mean 'code'?",
+            "full_resync.reason has no field 'cod'; "
+            "known: causes, code, inference, known_from, text. Did you mean 'code'?",
         ),
         (lambda one: one.wait_for("full_resync", where="first_sync"), ConfigError, "write fields and their values"),
         (

@@ -11,9 +11,8 @@ nothing is reported as if it were; what the connections show are bounds:
     +CONTINUE |======== lacked ========|~ written meanwhile ~|      PAUSE_TICKS without a byte
               0                     at least?             at most
 
-Equal bounds are exact. So is a pause if all that came before it came in BURST_SECONDS: a server flushes what a replica
-lacks at once, in the turn of its loop that granted the resync. A master that writes without a pause gives no upper bound
-on its only connection; nothing is reported then, until it pauses.
+Equal bounds are exact. A burst right after the grant is not: a client's write may have come a millisecond later. A master
+that writes without a pause gives no upper bound on its only connection; nothing is reported then, until it pauses.
 
 No byte proves anything while the tap does not read the master: held_back. And a master that is itself stopped before it
 has sent everything cannot be told from one that pauses. A pause is measured on ticks, so the bytes themselves cost
@@ -24,7 +23,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BURST_SECONDS = 0.05
 ELSEWHERE_SECONDS = 0.1  # longer than what was written before the grant is under way on another connection
 
 
@@ -72,12 +70,13 @@ class CatchingUp:
             if written > self._shown:  # bytes come in order: by now it has shown all that was written before the grant
                 self._written = written
         if self._written is not None and self.at_least <= self._written <= received:
-            exactly = self._written if self._written == self.at_least else None
-            return Lacked(exactly, self.at_least, self._written, at - self._granted_at, "link")
+            return self._lacked(self._written, at - self._granted_at, "link")
         self._quiet_ticks = self._quiet_ticks + 1 if received == self._received and not held_back else 0
         self._received = received
         if self._quiet_ticks < self.PAUSE_TICKS or received < self.at_least:
             return None
         seconds = 0.0 if passed_at is None else max(0.0, passed_at - self._granted_at)
-        is_exact = received == self.at_least or seconds <= BURST_SECONDS
-        return Lacked(received if is_exact else None, received if is_exact else self.at_least, received, seconds, "wire")
+        return self._lacked(received, seconds, "wire")
+
+    def _lacked(self, at_most: int, seconds: float, known_from: str) -> Lacked:
+        return Lacked(at_most if at_most == self.at_least else None, self.at_least, at_most, seconds, known_from)

@@ -97,9 +97,11 @@ class Stream:
         self._doubted: int | None = None  # the base, until an acknowledgement made it doubtful
         self._tells_ahead = True
         self.acked_at: float | None = None  # the time of the last ACK, on the clock of receive()
-        self._acked_lag = UNKNOWN  # at that time
+        self._acked_lag: tuple[int | None, float | None, bool, str] = UNKNOWN  # at that time
+        self._looked_at = float("-inf")  # the last time of an ACK at which other connections were asked
         self._waiting = 0  # bytes that the system held at the last tick
         self._held_back = False  # the master was not read then
+        self._is_bound = False  # the master may have written more than it has sent
         self._ticked = -1  # bytes received by then
         self.has_begun = False  # StreamStarted has been reported
         self.pings = 0  # in the batches reported so far
@@ -285,7 +287,7 @@ class Stream:
         silent = at - self.acked_at
         if silent > OVERDUE_SECONDS:
             return self._behind(self.acked, silent)
-        return self._behind(self.acked, self._acked_lag.seconds) if self._held_back else self._acked_lag
+        return self._behind(self.acked, self._acked_lag[1]) if self._held_back else Lag(*self._acked_lag)
 
     def _behind(self, acked: int, seconds: float | None) -> Lag:
         reached = self._reached()
@@ -298,9 +300,7 @@ class Stream:
         offset = self.offset
         if offset is None:
             return None
-        is_bound = self._held_back or self._waiting >= MORE_THAN_A_READ or self._catching_up is not None
-        if not is_bound and self.received != self._ticked:
-            return Reached(offset, False, "wire")
+        is_bound = self._is_bound
         sent, shown = offset + self._waiting, self._shown_elsewhere()
         if shown is not None and shown >= sent:
             return Reached(shown, False, "link" if shown > sent or is_bound else "wire")
@@ -386,21 +386,28 @@ class Stream:
         if sent is not None and offset > sent and self.compares_acks:
             self._ahead(offset, sent, start, end)
         self.acked = offset
-        lag = UNKNOWN
-        if self._base is not None and sent is not None:
-            lag = self._behind(offset, self._lag.acked(offset - self._base, at))
-        self.acked_at, self._acked_lag = at, lag
+        if self._base is None or sent is None:
+            self._acked_lag = UNKNOWN
+        else:
+            seconds = self._lag.acked(offset - self._base, at)
+            if self._is_bound or (self.received == self._ticked and at - self._looked_at >= ACK_BATCH_SECONDS):
+                self._looked_at = at
+                self._acked_lag = self._behind(offset, seconds)
+            else:  # the usual case, thousands of times a second if clients WAIT
+                self._acked_lag = (sent - offset if sent > offset else 0), seconds, False, "wire"
+        self.acked_at = at
         if not self._wants(events.Ack):
             return
+        lag_bytes, lag_seconds, lag_at_least, _ = self._acked_lag
         self._tell(
             events.Ack(
                 start=start,
                 end=end,
                 offset=offset,
                 fsynced=fsynced,
-                lag_bytes=lag.bytes,
-                lag_seconds=lag.seconds,
-                lag_at_least=lag.at_least,
+                lag_bytes=lag_bytes,
+                lag_seconds=lag_seconds,
+                lag_at_least=lag_at_least,
             )
         )
 
@@ -430,6 +437,7 @@ class Stream:
         self._waiting, self._held_back, self._ticked = waiting, held_back, self.received
         if self._catching_up is not None:
             self._measure(self._catching_up, at, held_back)
+        self._is_bound = held_back or waiting >= MORE_THAN_A_READ or self._catching_up is not None
         if self.has_begun and at - self._batch_at >= BATCH_SECONDS:
             self._batch_at = at
             self.tell_batch()
@@ -495,6 +503,7 @@ class Stream:
         self.begin()
         if self._measures:
             self._catching_up = CatchingUp(at, at_least)
+            self._is_bound = True
 
     @property
     def is_within_command(self) -> bool:

@@ -82,7 +82,13 @@ def test_json_lines_are_flat_objects() -> None:
     asyncio.run(tell())
     full, commands, command = [json.loads(line) for line in out.getvalue().splitlines()]
     assert full["event"] == "full_resync"
-    assert full["reason"] == {"code": "first_sync", "text": "it is new"}
+    assert full["reason"] == {
+        "code": "first_sync",
+        "text": "it is new",
+        "known_from": "wire",
+        "causes": [],
+        "inference": "",
+    }
     assert (full["time"], full["link"], full["connection"]) == (1_790_000_000.25, "main", 3)
     assert commands["by_name"]["SET"] == {"count": 3, "bytes": 80}
     assert command["args"] == ["base64:/w=="]

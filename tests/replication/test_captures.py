@@ -23,7 +23,7 @@ FULL_AND_PARTIAL = [
     "2 partial 275",
     "2 stream 275 db 3",
     "2 550 db 3: 10 commands",
-    "2 lacked 0",
+    "2 lacked 0 to 0",
 ]
 THIRD = [line.replace("2 ", "3 ", 1) if line.startswith("2 ") else line for line in FULL_AND_PARTIAL]
 STORIES = {
@@ -34,7 +34,7 @@ STORIES = {
     "redis-8.0-rdb-channel": THIRD,
     "valkey-8.1-announced": FULL_AND_PARTIAL,
     "valkey-9-dual-channel": THIRD,
-    "redis-7.0-missed": [line.replace("lacked 0", "lacked 275") for line in FULL_AND_PARTIAL],
+    "redis-7.0-missed": [line.replace("lacked 0 to 0", "lacked 0 to 275") for line in FULL_AND_PARTIAL],
     "redis-7.0-promotion": [line.replace("partial 275", "partial as another history 275") for line in FULL_AND_PARTIAL],
     "redis-7.0-out-of-backlog": [
         *FULL_AND_PARTIAL[:5],
@@ -78,7 +78,7 @@ def words(told: list[tuple[int, Event]]) -> list[str]:
                 other = "" if event.replid == replid else " as another history"
                 said.append(f"{connection} partial{other} {event.offset}")
             case events.CaughtUp():
-                said.append(f"{connection} lacked {event.bytes}")
+                said.append(f"{connection} lacked {event.at_least} to {event.at_most}")
             case events.RdbFinished():
                 said.append(f"{connection} rdb")
             case events.StreamStarted():

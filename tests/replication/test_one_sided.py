@@ -83,7 +83,7 @@ def test_a_partial_resync_is_reported_from_the_master_alone_without_its_offset()
     (partial,) = of(talk, events.PartialResync)
     assert (partial.replid, partial.offset, partial.previous_replid) == (ID, None, None)
     (caught_up,) = of(talk, events.CaughtUp)
-    assert (caught_up.bytes, caught_up.offset) == (2 * len(SET), None)
+    assert (caught_up.at_most, caught_up.offset) == (2 * len(SET), None)
     assert [(event.name, event.db, event.offset) for event in of(talk, events.Command)] == [("SET", None, None)] * 2
     assert talk.kinds()[-6:] == ["partial_resync", "stream_started", "command", "command", "commands", "caught_up"]
 

@@ -17,7 +17,7 @@ from tests.replication.talk import (
 def test_bytes_that_our_own_replica_holds_back_are_still_missed() -> None:
     talk = Talk().R(f"PSYNC {ID} 1\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode() + PING)
     talk.quiet(held_back=True).M(PING).quiet()
-    assert next(event.bytes for event in talk.told if isinstance(event, events.CaughtUp)) == 28
+    assert next(event.at_most for event in talk.told if isinstance(event, events.CaughtUp)) == 28
 
 
 def test_a_refused_psync_is_followed_by_sync() -> None:

@@ -160,7 +160,8 @@ def test_expectations_differ_by_server_and_later_ones_win(tmp_path: Path) -> Non
         ("title = 'a'\nsteps = [{ wait = 'ack', where = { ofset = 3 } }]", "ack has no field 'ofset'"),
         (
             "title = 'a'\nsteps = [\n{ do = 'attach' },\n{ wait = 'full_resync', where = { 'reason.cod' = 'x' } }]",
-            "line 4: step 2: full_resync.reason has no field 'cod'; known: code, text. Did you mean 'code'?",
+            "line 4: step 2: full_resync.reason has no field 'cod'; "
+            "known: causes, code, inference, known_from, text. Did you mean 'code'?",
         ),
         (
             "title = 'a'\nsteps = []",
