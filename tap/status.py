@@ -146,7 +146,7 @@ def connection_status(
         rdb = RdbStatus(payload.received, payload.size, payload.summary.keys, payload.summary.announced)
     if stream is not None:
         acked, db, stream_bytes = stream.acked, stream.db, stream.received
-        lag = stream.lag(now)
+        lag = stream.lag(now) if silence is None else silence.bounded(stream.lag(now))
     return ConnectionStatus(
         number,
         link,

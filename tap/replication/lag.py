@@ -13,10 +13,11 @@ the master's end the connection shows only a part:
   the figure is a lower bound: at_least.
 - Another connection to the same master shows what it has written, if that one is read. Then the lag is known again, and
   grows although nothing comes on this connection.
+- While the master is silent for longer than it should be, at_least: the network may not bring what it writes.
 - After a partial resync the master sends what it has as fast as it can; until the replica has caught up, at_least.
 
-All readers of a lag use the one rule of Stream.lag(): the live view, metrics, status and the ACKs. Its parts are
-measured on ticks, and looked up at an ACK only while the tap is not reading or nothing comes.
+All readers of a lag use one rule, Stream.lag(), which Silence.bounded() completes: the live view, metrics, status and the
+ACKs. Its parts are measured on ticks, and looked up at an ACK only while the tap is not reading or nothing comes.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from collections.abc import Callable
 
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Role, Side, Silent, SilentOver
-from tap.replication.lag import UNKNOWN
+from tap.replication.lag import UNKNOWN, Lag
 from tap.replication.phase import Phase
 
 TICK_SECONDS = 1.0
@@ -114,6 +114,11 @@ class Silence:
         """The side that is silent; the master if both are; None if neither is."""
         return next((one.side for one in (self._master, self._replica) if one.is_silent), None)
 
+    def bounded(self, lag: Lag) -> Lag:
+        """The lag, as a lower bound while the master is silent: it may have written what the network does not bring."""
+        is_bound = self._master.is_silent and lag.bytes is not None and lag.known_from == "wire"
+        return lag._replace(at_least=True) if is_bound else lag
+
     def timeout_in(self, at: float) -> float | None:
         """Seconds until the master ends the connection with a silent replica; None if that is not known, or not due."""
         if not self._replica.is_silent or self._pulse.timeout is None:
@@ -174,7 +179,7 @@ class Silence:
 
     def _report(self, one: _Side, at: float) -> None:
         conversation, stream = self._conversation, self._conversation.stream
-        lag = UNKNOWN if stream is None else stream.lag(at)
+        lag = self.bounded(UNKNOWN if stream is None else stream.lag(at))
         self._tell(
             Silent(
                 side=one.side,

@@ -422,7 +422,7 @@ def test_an_event_keeps_its_numbers_and_no_words_of_the_data(event: events.Event
             "fault_armed": {"spec": "drop (redacted)"},
             "fault_expired": {"spec": "drop (redacted)"},
             "fault_fired": {"spec": "drop (redacted)", "text": "(redacted)"},
-            "full_resync": {"reason": {"code": "forced_by_fault", "text": "(redacted)"}},
+            "full_resync": {"reason": events.plain(events.Reason(code="forced_by_fault", text="(redacted)"))},
             "rdb_problem": {"key": None, "text": "(redacted)"},
             "opaque": {"reason": "(redacted)"},
             "replica_talked_back": {"text": "(redacted)"},

@@ -79,7 +79,7 @@ def test_a_master_is_silent_against_the_period_of_its_pings() -> None:
         phase="stream",
         offset=100 + 4 * 14,
         lag_bytes=4 * 14,
-        lag_at_least=False,
+        lag_at_least=True,  # it may have written what does not come
         timeout_in=None,
     )
     assert watch.silence.silent is Side.MASTER
