@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -26,6 +26,7 @@ from tap.servers.failures import ANSWER_SECONDS, NO_REPLY, ErrorReply, InvalidRe
 FOOTER = 10  # bytes: version and checksum
 GONE = -2  # the reply of PTTL and PEXPIRETIME for a key that does not exist
 READ = 2**20
+GROUP_BYTES = 4 * 2**20
 FIRST_VALKEY = 80  # version of the RDB from which on the magic says VALKEY
 END = b"\xff" + bytes(8)  # of an RDB without a checksum
 
@@ -62,8 +63,27 @@ class Dumps:
         """Whether expiries are exact; otherwise they are computed from the time left, and may be a millisecond off."""
         return self._knows_expiretime
 
+    async def groups(self, db: int, keys: Sequence[bytes]) -> AsyncIterator[list[Dump]]:
+        """The values of these keys, as many at a time as take GROUP_BYTES at the server, or one; without those that do
+        not exist.
+
+        A server holds the replies to all commands that are sent together, and so do we.
+        """
+        sizes = await self._ask(db, [(b"MEMORY", b"USAGE", key, b"SAMPLES", b"1") for key in keys])
+        group: list[bytes] = []
+        total = 0
+        for key, size in zip(keys, sizes, strict=True):
+            this = size if isinstance(size, int) else 0  # a user may lack the right to ask, and the key may be gone
+            if group and total + this > GROUP_BYTES:
+                yield await self.read(db, group)
+                group, total = [], 0
+            group.append(key)
+            total += this
+        if group:
+            yield await self.read(db, group)
+
     async def read(self, db: int, keys: Sequence[bytes]) -> list[Dump]:
-        """The values of these keys; without those that do not exist."""
+        """The values of these keys, all at once; without those that do not exist."""
         commands: list[Any] = []
         asked = self._knows_expiretime
         for key in keys:

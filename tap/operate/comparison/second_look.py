@@ -36,6 +36,7 @@ PARTS = 8  # that a batch is split into when one of its keys has changed
 ATTEMPTS = 10  # with one key
 REACH_SECONDS = 10.0  # for a server to reach an offset, after which its keys are undecided
 POLL_SECONDS = 0.005
+HELD_BYTES = 16 * 2**20  # of values, to count the elements that differ
 INEXACT_MS = 2  # by which an expiry that is computed from the time left may be off
 
 
@@ -52,6 +53,8 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
+    """dumps: of some keys, as many as HELD_BYTES allow."""
+
     entries: dict[Key, Entry]
     dumps: dict[Key, Dump]
 
@@ -163,10 +166,14 @@ class SecondLook:
         return dataclasses.replace(rules, within_ms=max(rules.within_ms, INEXACT_MS))
 
     async def _read(self, client: Client, db: int, keys: dict[Key, Difference]) -> _Reading:
-        dumps = await self._dumps[client].read(db, [key for _, key in keys])
-        rules = self._given_rules
-        entries = digested(dumps, self._key, expiries=not rules.ignore_expiry)
-        return _Reading(entries, {(one.db, one.key): one for one in dumps})
+        reading = _Reading({}, {})
+        held = 0
+        async for dumps in self._dumps[client].groups(db, [key for _, key in keys]):
+            reading.entries.update(digested(dumps, self._key, expiries=not self._given_rules.ignore_expiry))
+            held += sum(len(one.payload) for one in dumps)
+            if held <= HELD_BYTES:
+                reading.dumps.update(((one.db, one.key), one) for one in dumps)
+        return reading
 
     async def _reached(self, client: Client, other: Client) -> bool:
         """Wait until one server has applied what the other one has now. False if it does not within the limit."""

@@ -194,9 +194,10 @@ async def _scan_with(dumps: Dumps, job: Job, client: Client, digest: Digest, rep
         cursor: int | None = None
         while cursor != 0:
             cursor, keys = await client.ask("SCAN", cursor or 0, "COUNT", BATCH, db=db)
-            found = await dumps.read(db, keys) if keys else []
-            feed(parser, found)
-            read += sum(len(one.payload) for one in found)
+            if keys:
+                async for found in dumps.groups(db, keys):
+                    feed(parser, found)
+                    read += sum(len(one.payload) for one in found)
             report(read, None, digest.keys)
             if parser.problem is not None:
                 break

@@ -141,7 +141,7 @@ def test_a_replica_that_stands_still_leaves_its_keys_undecided(
     assert "bytes behind the other" in done.lacking[0]
 
 
-RIGHTS = "+psync +replconf +ping +select +info +watch +multi +exec +dump +pttl +pexpiretime +time"
+RIGHTS = "+psync +replconf +ping +select +info +memory +watch +multi +exec +dump +pttl +pexpiretime +time"
 
 
 def test_a_user_needs_the_rights_that_the_page_names_and_no_others(servers: Servers) -> None:
@@ -175,6 +175,27 @@ def test_a_dump_is_read_as_the_value_that_it_is(servers: Servers, server_name: s
     assert entries[0, b"h"].type == "hash"
     assert entries[0, b"h"].expiry == NONE
     assert abs(entries[0, b"s"].expiry - 1000 * (asked.time()[0] + 1000)) < 20_000
+
+
+@pytest.mark.parametrize("may_ask", [True, False])
+def test_large_values_are_asked_for_one_at_a_time(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, may_ask: bool
+) -> None:
+    monkeypatch.setattr("tap.operate.comparison.dumped.GROUP_BYTES", 10_000)
+    server = servers.start(need("redis-7.0"))
+    for number, size in enumerate((10, 10, 20_000, 30_000, 10)):
+        client(server).set(f"k{number}", "x" * size)
+    client(server).execute_command(
+        "ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@all", *([] if may_ask else ["-memory"])
+    )
+
+    async def read() -> list[list[bytes]]:
+        keys = [b"k%d" % number for number in range(5)]
+        async with Client(Url.parse(f"redis://reader:pw@{server.address}")) as one, Dumps(one) as dumps:
+            return [[dump.key for dump in group] async for group in dumps.groups(0, keys)]
+
+    together = [[b"k0", b"k1"], [b"k2"], [b"k3"], [b"k4"]]
+    assert asyncio.run(read()) == (together if may_ask else [[b"k0", b"k1", b"k2", b"k3", b"k4"]])
 
 
 # ---- elements ----
