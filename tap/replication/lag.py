@@ -29,7 +29,7 @@ MORE_THAN_A_READ = 2**18  # bytes; with so many waiting, the tap does not keep u
 
 
 class Lag(NamedTuple):
-    """bytes, seconds: None if unknown. at_least: bytes is a lower bound.
+    """bytes, seconds: None if unknown. at_least: they are lower bounds.
 
     known_from: what shows the master's end: "wire", this connection; "link", another connection to the same master;
     "master", if the master said so itself.

@@ -6,6 +6,7 @@ announces what applies to the other: such facts must be remembered across connec
 
 from __future__ import annotations
 
+import weakref
 from array import array
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -149,8 +150,9 @@ class Memory:
         self.succession: Succession = Succession(MAX_HISTORIES) if beside is None else beside.succession
         self._replicas: dict[str, Past] = {}
         self._full: dict[str, int] = {}  # by replica, the offset of its last full resync
-        self._all: list[Memory] = [] if beside is None else beside._all  # of all links, this one included
-        self._all.append(self)
+        # Of all links; a transparent listener drops the routes of masters that are not used.
+        self._all: weakref.WeakSet[Memory] = weakref.WeakSet() if beside is None else beside._all
+        self._all.add(self)
         self.rendezvous: Rendezvous[Any] = Rendezvous()  # of Half, see two_connections.py
 
     def history(self, replid: str) -> History:

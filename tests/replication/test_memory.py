@@ -207,3 +207,26 @@ def test_whether_more_than_pings_stand_between_two_offsets(data_end: tuple[int, 
     assert history.has_data(99, 120) is None
     one.is_doubted = True
     assert history.has_data(110, 120) is None
+
+
+# ---- a master that is itself a replica of another link ----
+
+
+def test_what_another_link_knows_of_this_links_master_as_a_replica() -> None:
+    top = Memory("top", master="m:1")
+    middle = Memory("middle", top, master="m:2")
+    assert (middle.followed(), middle.resynced()) == (None, None)
+    top.left("m:2", Past("a", 100))
+    top.granted_full("m:2", 70)
+    assert middle.followed() == ("top", Past("a", 100))
+    assert middle.resynced() == ("top", 70)
+    assert (top.followed(), top.resynced()) == (None, None)
+    assert Memory("unknown", top).followed() is None, "where each connection has its own master"
+
+
+def test_a_link_that_has_gone_is_not_kept_for_its_replicas() -> None:
+    memory = Memory("a", master="m:1")
+    for number in range(10):
+        Memory(f"route {number}", memory, master=f"m:{number}").left("m:1", Past("a", number))
+    gc.collect()
+    assert memory.followed() is None
