@@ -36,6 +36,7 @@ MAY_USE = {
     },
     "operate": {"replication", "rdb", "recording", "export", "replay", "capture", "servers", "glob", "url", "errors"},
     "relay": {"replication", "faults", "listening", "config", "url", "errors", "bus", "status"},
+    "verdict": {"replication", "bus", "units"},
     "status": {"replication", "url"},
     "listening": {"errors", "port_owner", "url"},
     "port_owner": set(),
@@ -132,7 +133,7 @@ MAY_USE = {
 }
 IO = {"asyncio", "socket", "time", "os", "threading", "random", "logging", "pathlib", "datetime"}
 # A fault's dice come in as a generator made from the seed; the class alone draws nothing.
-SANS_IO = {"replication": IO, "rdb": IO, "redaction": IO, "faults": IO - {"random"}}
+SANS_IO = {"replication": IO, "rdb": IO, "redaction": IO, "verdict": IO, "faults": IO - {"random"}}
 
 
 def modules() -> list[tuple[Path, str]]:
