@@ -74,9 +74,27 @@ def is_integer(p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize
     return -(2**63) <= int(bytes(p[i:n])) < 2**63
 
 
-@cython.locals(size=cython.Py_ssize_t)
+@cython.locals(
+    p=cython.p_const_uchar, i=cython.Py_ssize_t, n=cython.Py_ssize_t, c=cython.int, digits=cython.int, points=cython.int
+)
 def is_score(text: bytes) -> bool:
     """Whether a server could write this text for a score: any number but NaN."""
+    p = text
+    n = len(text)
+    i = 1 if n and p[0] == 45 else 0
+    digits = 0
+    points = 0
+    while i < n:
+        c = p[i]
+        if 48 <= c <= 57:
+            digits += 1
+        elif c == 46:
+            points += 1
+        else:
+            break
+        i += 1
+    if i == n and digits and points < 2:
+        return True  # nearly all are of this form, and float() would take a tenth of the time that the RDB takes
     try:
         return float(text) == float(text)
     except ValueError:

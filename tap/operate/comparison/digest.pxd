@@ -46,6 +46,7 @@ cdef class Digest:
     cdef int number(self, Py_ssize_t o, unsigned long long value) except -1
     cdef int flush(self, int k) except -1
     cdef int string(self, const unsigned char *p, Py_ssize_t start, Py_ssize_t size) except -1
+    cdef double decimal(self, const unsigned char *p, Py_ssize_t start, Py_ssize_t size) except? -1
     cdef int integer(self, long long value) except -1
     cdef int string_end(self, Py_ssize_t size) except -1
     cdef int score(self, double value) except -1

@@ -1,4 +1,4 @@
-# cython: boundscheck=False, wraparound=False
+# cython: boundscheck=False, wraparound=False, cdivision=True
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
 """Every key of an RDB as one small record, from which equal keys are recognized without their values.
 
@@ -54,7 +54,12 @@ AUX_BYTES = 64  # of an AUX field that are kept
 N_PARTITIONS = cython.declare(cython.int, 256)
 HEAD_SIZE = cython.declare(cython.Py_ssize_t, 56)
 BUFFER = cython.declare(cython.Py_ssize_t, 16 * 1024)  # bytes of each partition that are held
+# Cython would make a Python object of a literal that an int cannot hold.
 ALL = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
+LOW = cython.declare(cython.ulonglong, 0xFFFFFFFF)
+FNV_BASIS = cython.declare(cython.ulonglong, 0xCBF29CE484222325)
+FNV_PRIME = cython.declare(cython.ulonglong, 0x100000001B3)
+EXACT_DIGITS = cython.declare(cython.int, 15)  # a binary64 holds any integer of so many, and 10 to that power
 
 
 class Digest:
@@ -255,7 +260,7 @@ class Digest:
         self, o: cython.Py_ssize_t, size: cython.Py_ssize_t, kind: cython.longlong, elements: cython.longlong
     ) -> cython.int:
         """Write a record's head to the buffer."""
-        self.number(o, size | cython.cast(cython.ulonglong, self.db & 0xFFFFFFFF) << 32)
+        self.number(o, size | (cython.cast(cython.ulonglong, self.db) & LOW) << 32)
         self.number(o + 8, kind)
         self.number(o + 16, self.expiry)
         self.number(o + 24, self.extra)
@@ -281,9 +286,34 @@ class Digest:
     def string(self, p: cython.p_const_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.int:
         """A string, or the last piece of one."""
         if self.logical == ZSET and self.part == 1:
-            return self.score(float(bytes(p[start : start + size])))
+            return self.score(self.decimal(p, start, size))
         self.hash.feed(p, start, size)
         return self.string_end(size)
+
+    @cython.locals(i=cython.Py_ssize_t, end=cython.Py_ssize_t, mantissa=cython.longlong, digits=cython.int, c=cython.int)
+    def decimal(self, p: cython.p_const_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.double:
+        """The number that a text stands for, correctly rounded: the quotient of two exact integers (Clinger 1990)."""
+        end = start + size
+        i = start + 1 if size and p[start] == 45 else start
+        mantissa = 0
+        digits = 0
+        power: cython.double = 0.0  # of ten, once the point has passed
+        while i < end and digits <= EXACT_DIGITS:
+            c = p[i]
+            if 48 <= c <= 57:
+                mantissa = mantissa * 10 + c - 48
+                digits += 1
+                power *= 10.0
+            elif c == 46 and power == 0.0:
+                power = 1.0
+            else:
+                break
+            i += 1
+        if i < end or digits == 0 or digits > EXACT_DIGITS:
+            return float(bytes(p[start : start + size]))
+        if p[start] == 45:
+            mantissa = -mantissa
+        return mantissa / power if power > 1.0 else cython.cast(cython.double, mantissa)
 
     def integer(self, value: cython.longlong) -> cython.int:
         if self.logical == ZSET and self.part == 1:
@@ -431,9 +461,9 @@ def add_records(data: bytes, found: set[bytes], passes: int, number: int) -> int
         if at + size > end:
             break
         if many > 1:
-            mixed = 0xCBF29CE484222325  # FNV-1a of the name
+            mixed = FNV_BASIS  # FNV-1a of the name
             for i in range(at + HEAD_SIZE, at + size):
-                mixed = ((mixed ^ p[i]) * 0x100000001B3) & ALL
+                mixed = ((mixed ^ p[i]) * FNV_PRIME) & ALL
         if many == 1 or mixed % many == wanted:
             found.add(data[at : at + size])
         at += size

@@ -1,6 +1,8 @@
 cdef class SipHash:
-    cdef unsigned long long k0
-    cdef unsigned long long k1
+    cdef unsigned long long begin0
+    cdef unsigned long long begin1
+    cdef unsigned long long begin2
+    cdef unsigned long long begin3
     cdef unsigned long long v0
     cdef unsigned long long v1
     cdef unsigned long long v2

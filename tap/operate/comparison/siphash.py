@@ -19,8 +19,10 @@ class SipHash:
 
     def __init__(self, key: bytes) -> None:
         """key: 16 bytes."""
-        self.k0 = int.from_bytes(key[:8], "little")
-        self.k1 = int.from_bytes(key[8:16], "little")
+        self.begin0 = int.from_bytes(key[:8], "little") ^ 0x736F6D6570736575
+        self.begin1 = int.from_bytes(key[8:16], "little") ^ 0x646F72616E646F6D ^ 0xEE
+        self.begin2 = int.from_bytes(key[:8], "little") ^ 0x6C7967656E657261
+        self.begin3 = int.from_bytes(key[8:16], "little") ^ 0x7465646279746573
         self.lo = 0
         self.hi = 0
         if not cython.compiled:
@@ -29,10 +31,10 @@ class SipHash:
 
     def begin(self) -> cython.int:
         """Forget what was fed."""
-        self.v0 = self.k0 ^ 0x736F6D6570736575
-        self.v1 = self.k1 ^ 0x646F72616E646F6D ^ 0xEE
-        self.v2 = self.k0 ^ 0x6C7967656E657261
-        self.v3 = self.k1 ^ 0x7465646279746573
+        self.v0 = self.begin0
+        self.v1 = self.begin1
+        self.v2 = self.begin2
+        self.v3 = self.begin3
         self.tail = 0
         self.filled = 0
         self.total = 0
