@@ -42,7 +42,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tap.capture.layers import Segment
-from tap.capture.pending import Pending
+from tap.capture.pending_segments import PendingSegments
 from tap.capture.segments import ACK, FIN, RST, SYN, Endpoint
 
 REACH = 2**25  # bytes from the expected number at which a segment is near: more than pending holds and most windows have
@@ -60,7 +60,7 @@ class Half:
     first: int | None = None  # the sequence number of the first byte, if the beginning is known
     following: int | None = None  # the sequence number of the next byte
     position: int = 0
-    pending: Pending = field(default_factory=Pending)
+    pending: PendingSegments = field(default_factory=PendingSegments)
     hole_since: int | None = None
     acknowledged: int | None = None  # the highest number that the other direction acknowledged
     fin: int | None = None  # the sequence number of the FIN

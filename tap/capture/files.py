@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from tap.capture.concatenated_captures import Steps, count_parts
 from tap.capture.content import HEAD, STDIN, Damaged, GoesOn, Stopped, content, is_pipe
-from tap.capture.parts import Steps, count_parts
 from tap.capture.pcap import NotACapture, PacketReader, reader_for
 from tap.capture.pcapng import Packet
 from tap.errors import ConfigError, RecordingError, words

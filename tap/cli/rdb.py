@@ -16,7 +16,7 @@ from typing import IO, Annotated, BinaryIO, Literal
 import typer
 
 from tap.cli.progress import progress
-from tap.console import formats
+from tap.console import rdbtools_formats
 from tap.console.rdb_report import HEADING, key_lines, report
 from tap.console.terminal import Terminal
 from tap.errors import ConfigError, RdbError, did_you_mean
@@ -167,9 +167,9 @@ def _spool() -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(IN_MEMORY)
 
 
-def _as_rdbtools(form: formats.Format, job: _Job) -> Parser:
+def _as_rdbtools(form: rdbtools_formats.Format, job: _Job) -> Parser:
     sys.stdout.flush()
-    reader = formats.reader_for(form, sys.stdout.buffer, largest=job.largest, only=job.only)
+    reader = rdbtools_formats.reader_for(form, sys.stdout.buffer, largest=job.largest, only=job.only)
     parser = job.read(reader, values=True)
     reader.close()
     sys.stdout.buffer.flush()

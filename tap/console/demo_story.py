@@ -15,7 +15,7 @@ from tap.console.sentences import sentence, why
 from tap.console.terminal import Terminal, Words, stacked
 from tap.replication import events
 from tap.replication.events import Event
-from tap.servers.checkpoint import checkpoint
+from tap.servers.cancellation import checkpoint
 from tap.servers.embedded import Server
 from tap.tap import Tap
 from tap.url import Url

@@ -13,7 +13,7 @@ from typing import Protocol
 from tap import glob
 from tap.faults.kind import Watch
 from tap.faults.lane import OPEN, Lane
-from tap.faults.taken import Taken
+from tap.faults.taken_command import TakenCommand
 from tap.faults.work import Work
 from tap.replication.keyspecs import NOT_THE_FIRST, KeyFinder
 from tap.replication.stream import Stream
@@ -52,8 +52,8 @@ class CommandFaults:
         self._stream: Stream | None = None
         self._wanted: _Wanted = frozenset(), frozenset(), b""
         self._hits: deque[_Hit] = deque()
-        self._taken: deque[Taken] = deque()
-        self._still: dict[Taken, Work] = {}  # commands with something left to do
+        self._taken: deque[TakenCommand] = deque()
+        self._still: dict[TakenCommand, Work] = {}  # commands with something left to do
 
     def begin(self, stream: Stream) -> None:
         """The stream begins: no byte of it has been read yet, or every byte read has been passed on."""
@@ -200,13 +200,13 @@ class CommandFaults:
         text = name.decode("latin-1")
         if work.is_key is not None and hit.keys:  # faults without key= do not wait for the keys
             text += " " + repr(hit.keys[0])[2:-1]
-        taken = Taken(work, hit.begin, hit.name_end, first, text, self._closed)
+        taken = TakenCommand(work, hit.begin, hit.name_end, first, text, self._closed)
         self._taken.append(taken)
         self._still[taken] = work
         work.armed.at_work += 1
         work.what.take_command(work, taken)
 
-    def _closed(self, taken: Taken, done: bool) -> None:
+    def _closed(self, taken: TakenCommand, done: bool) -> None:
         work = self._still.pop(taken, None)
         if work is not None:
             work.armed.at_work -= 1

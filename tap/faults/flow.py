@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from tap.faults.items import CloseLink, Item, size_of
+from tap.faults.flow_items import CloseLink, Item, size_of
 from tap.faults.shaper import HELD, NEVER, Off, Shaper
 
 

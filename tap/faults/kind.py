@@ -22,7 +22,7 @@ from typing import ClassVar
 
 from tap.faults.scope import Scope
 from tap.faults.site import Frame, Site
-from tap.faults.taken import Taken
+from tap.faults.taken_command import TakenCommand
 from tap.faults.when import When
 from tap.replication.events import Side
 from tap.replication.requests import Request
@@ -105,7 +105,7 @@ class Kind:
         """
         site.go_on()
 
-    def take_command(self, site: Site, taken: Taken) -> None:
+    def take_command(self, site: Site, taken: TakenCommand) -> None:
         """A command of the stream matches, and the fault fires on it."""
         edge = site.when.edge or "end"
         if edge == "end":

@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from tap.faults.armed import Armed
 from tap.faults.commands import CommandFaults
 from tap.faults.context import offset_at
+from tap.faults.flow_items import CloseLink, End
 from tap.faults.frames import FrameFaults
-from tap.faults.items import CloseLink, End
 from tap.faults.lane import Lane
 from tap.faults.phases import Phases
 from tap.faults.places import Places

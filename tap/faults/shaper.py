@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tap.faults.items import Item, size_of
+from tap.faults.flow_items import Item, size_of
 
 HELD = 256 * 1024  # bytes that a shaper holds by default: one read
 

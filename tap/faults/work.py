@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from tap.faults.armed import Armed
 from tap.faults.context import offset_at, phase_at
-from tap.faults.items import CloseLink
+from tap.faults.flow_items import CloseLink
 from tap.faults.lane import Lane
 from tap.faults.reports import Reports
 from tap.faults.shaper import Shaper

@@ -22,7 +22,7 @@ from tap.config import Config
 from tap.errors import words
 from tap.observers.metrics import LINK, Distribution, Histogram, Metric, Metrics
 from tap.observers.observer import Observed, Observer
-from tap.relay.names import UNRESOLVABLE, resolved
+from tap.relay.name_lookup import UNRESOLVABLE, resolved
 from tap.status import Status
 from tap.url import Address
 

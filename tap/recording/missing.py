@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Literal
 
 from tap.capture.problems import Problems
-from tap.recording.spans import Spans
+from tap.recording.offset_spans import Spans
 from tap.replication.events import PartialResync, Side
 from tap.replication.succession import Succession
 

@@ -16,9 +16,9 @@ from tap.recording.link import Link
 from tap.recording.missing import Missing
 from tap.recording.playing import Playing
 from tap.recording.rejoining import Found, Rejoining
+from tap.recording.role_evidence import Missed, RoleEvidence, RoleVerdict, may_be_a_stream
 from tap.recording.sides import Sides
 from tap.recording.stats import Batch
-from tap.recording.verdict import Missed, RoleEvidence, RoleVerdict, may_be_a_stream
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Role, Side

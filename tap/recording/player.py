@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tap.bus import Told
 from tap.capture.assembly import Assembler, Bytes, Connection, Ended, Gap, Item, Opened, Unseen
-from tap.capture.cuts import Cuts
+from tap.capture.cut_packets import CutPackets
 from tap.capture.layers import Layers, Segment
 from tap.capture.pcapng import Packet
 from tap.capture.segments import ACK, SYN
@@ -22,9 +22,9 @@ from tap.recording.link import Link
 from tap.recording.missing import Account, Missing
 from tap.recording.played import Played, resume
 from tap.recording.playing import Connected
+from tap.recording.role_evidence import Missed
 from tap.recording.stats import Batch
 from tap.recording.ticking import Ticking
-from tap.recording.verdict import Missed
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.memory import Memory
@@ -73,7 +73,7 @@ class Player:
         self._max_command = max_command
         self.at_once = at_once
         self._layers = Layers()
-        self.cuts = Cuts()
+        self.cuts = CutPackets()
         self.tls = TlsConnections()
         self._tls_finders: dict[Connection, TlsFinder] = {}  # for connections that may use TLS
         self._tells_cuts = False

@@ -16,7 +16,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from tap.bus import Told
-from tap.recording.spans import Spans
+from tap.recording.offset_spans import Spans
 from tap.replication.events import Command, PartialResync, StreamStarted
 from tap.replication.heads import Head
 from tap.replication.succession import Succession

@@ -1,15 +1,15 @@
 """The sides of a connection: which end is the replica, how that is known, and whether the connection replicates at all.
 
 If the first packet was captured, the end that opened the connection is the replica, if there is one. Otherwise
-verdict.py decides, by bytes that only a replica or its master sends. A verdict is only evidence: the following bytes
-must confirm it (proves, confirms). If they refute it (refutes), the search begins again.
+role_evidence.py decides, by bytes that only a replica or its master sends. A verdict is only evidence: the following
+bytes must confirm it (proves, confirms). If they refute it (refutes), the search begins again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tap.recording.verdict import (
+from tap.recording.role_evidence import (
     ENOUGH_ACKS,
     Missed,
     RoleEvidence,

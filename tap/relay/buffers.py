@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import os
 
-from tap.relay.handshakes import Handshakes
+from tap.relay.setup_queue import SetupQueue
 from tap.relay.share import BUFFER_SIZE, FIRST_READ, Thread
 
 PIPE_SIZE = 2**20  # the most that an ordinary user's pipe may hold (Linux: /proc/sys/fs/pipe-max-size)
@@ -31,7 +31,7 @@ class Buffers:
         self._free: list[memoryview] = []
         self._pipe: tuple[int, int] | None = None
         self.thread = Thread()
-        self.handshakes = Handshakes(self.thread)
+        self.setup_queue = SetupQueue(self.thread)
 
     def close(self) -> None:
         """Give the pipe back to the system, with what is in it. The next use of `pipe` opens another one."""

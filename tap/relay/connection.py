@@ -29,7 +29,7 @@ import math
 from typing import Protocol
 
 from tap.errors import words
-from tap.faults.items import End
+from tap.faults.flow_items import End
 from tap.faults.link_faults import LinkFaults
 from tap.faults.plan import Plan
 from tap.faults.rules import Rules

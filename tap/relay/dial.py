@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 from tap.errors import words
-from tap.relay.names import UNRESOLVABLE, resolved
+from tap.relay.name_lookup import UNRESOLVABLE, resolved
 from tap.url import Address
 
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)  # of this process or system: the master was not contacted

@@ -171,7 +171,8 @@ class Listener:
             return
         try:
             leg = Connection(self, next(self._numbers), admitted).replica
-            protocol = leg if self._replica_tls is None else TlsTransport(leg, self._replica_tls, self.buffers.handshakes)
+            tls = self._replica_tls
+            protocol = leg if tls is None else TlsTransport(leg, tls, self.buffers.setup_queue)
             transport.set_protocol(protocol)
             protocol.connection_made(transport)
         except BaseException:  # a bug, or no memory: the loop reports it, and the place is not lost for good
@@ -185,7 +186,7 @@ class Listener:
         if self._master_tls is None:
             return leg
         host, _, _ = master.host.partition("%")  # the zone of an IPv6 address
-        return TlsTransport(leg, self._master_tls, self.buffers.handshakes, self.config.sni or host)
+        return TlsTransport(leg, self._master_tls, self.buffers.setup_queue, self.config.sni or host)
 
     def route(self, sock: TransportSocket) -> Route:
         """Where the connection goes that arrived on this socket."""

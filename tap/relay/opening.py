@@ -17,14 +17,14 @@ from tap.bus import Bus
 from tap.errors import words
 from tap.faults.rules import Rules
 from tap.relay.buffers import Buffers
+from tap.relay.connection_interface import ConnectionInterface
 from tap.relay.dial import OUT_OF_FILES, dial
 from tap.relay.leg import Leg
-from tap.relay.names import UNRESOLVABLE
+from tap.relay.name_lookup import UNRESOLVABLE
 from tap.relay.route import Route
 from tap.relay.sink import HostPort, Sink
 from tap.relay.sockets import shown
 from tap.relay.tls_transport import TlsTransport
-from tap.relay.whole import Whole
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
@@ -56,7 +56,7 @@ class Home(Protocol):
 class Opening:
     """The beginning of one connection, and its way to the master."""
 
-    def __init__(self, of: Whole, home: Home) -> None:
+    def __init__(self, of: ConnectionInterface, home: Home) -> None:
         self._of = of
         self._home = home
         self._task: asyncio.Task[None] | None = None
@@ -146,7 +146,7 @@ class Opening:
         try:
             master = of.route.master
             assert master is not None
-            await self._home.buffers.handshakes.turn(is_first=of.is_known)
+            await self._home.buffers.setup_queue.turn(is_first=of.is_known)
             if not await self._is_secured(of.replica):
                 return
             await dial(master, self._home.to_master(of.master, master), within, self._opened)

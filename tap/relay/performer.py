@@ -20,12 +20,12 @@ import math
 from collections.abc import Iterator
 
 from tap.faults.armed import Armed
-from tap.faults.items import CloseLink, End
+from tap.faults.flow_items import CloseLink, End
 from tap.faults.link_faults import LinkFaults
 from tap.faults.plan import Plan
 from tap.faults.rules import Rules
+from tap.relay.connection_interface import ConnectionInterface
 from tap.relay.leg import Leg
-from tap.relay.whole import Whole
 from tap.replication.events import Side
 
 FORGOTTEN_AFTER = 60.0  # seconds for which Linux keeps a closed socket that waits for its peer's FIN (tcp_fin_timeout)
@@ -42,7 +42,7 @@ class Performer:
         infinite if they are not. is_busy: in the middle of a read.
     """
 
-    def __init__(self, of: Whole, plan: Plan) -> None:
+    def __init__(self, of: ConnectionInterface, plan: Plan) -> None:
         self.faults: LinkFaults | None = None
         self.rules: Rules | None = None
         self.is_cut = False

@@ -19,8 +19,8 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
-from tap.relay.handshakes import Handshakes
 from tap.relay.leg import EARLY_BYTES, Leg, pause_again
+from tap.relay.setup_queue import SetupQueue
 from tap.relay.tls_failure import NO_TLS, TlsFailure, failure_of
 from tap.relay.tls_probe import FIRST_BYTES
 from tap.replication.events import Side
@@ -37,11 +37,11 @@ class _Ahead:
 class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     """The leg's transport, and the protocol of the socket's transport."""
 
-    def __init__(self, leg: Leg, context: ssl.SSLContext, handshakes: Handshakes, name: str | None = None) -> None:
+    def __init__(self, leg: Leg, context: ssl.SSLContext, setup_queue: SetupQueue, name: str | None = None) -> None:
         """name: of the master, to ask for and to verify; None towards a replica, for which the tap is the server."""
         super().__init__()
         self._leg = leg
-        self._handshakes = handshakes
+        self._setup_queue = setup_queue
         self._waits = False  # for a turn in the handshake; the socket is not read meanwhile
         self._ended_meanwhile = False  # with FIN, while it waits: the transport read on all the same
         self._loop = asyncio.get_running_loop()
@@ -108,7 +108,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if not self._waits:
             self._waits = True
             self._socket.pause_reading()
-            self._handshakes.add(self._take_turn, is_first=self._leg.owner.is_known)
+            self._setup_queue.add(self._take_turn, is_first=self._leg.owner.is_known)
 
     def _take_turn(self) -> None:
         self._waits = False

@@ -20,8 +20,8 @@ from tap.replay import client_commands
 from tap.replay.client_commands import CHUNK, Batch, Choice, ClientCommands, Entry
 from tap.replay.stream_parts import StreamPart
 from tap.replication.passwords import hidden_reply
-from tap.servers.announced import Announced
 from tap.servers.failures import NO_REPLY, InvalidReply
+from tap.servers.reply_sizes import ReplySizes
 from tap.servers.target import Target
 
 WINDOW_COMMANDS = 10_000  # commands sent and not answered
@@ -212,7 +212,7 @@ class Sender:
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         """Never returns."""
-        parser, announced = hiredis.Reader(), Announced()
+        parser, announced = hiredis.Reader(), ReplySizes()
         while True:
             data = await reader.read(CHUNK)
             if not data:

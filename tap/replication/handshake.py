@@ -25,7 +25,7 @@ from tap.replication.replies import MAX_LINE, LineReader, ReplyReader, readable
 from tap.replication.requests import Request, RequestReader, exchange
 from tap.replication.resync import Resync
 from tap.replication.state import State
-from tap.replication.unasked import UnaskedErrors, whole_errors
+from tap.replication.unasked_errors import UnaskedErrors, whole_errors
 
 MAX_SET_UP = 64  # requests; a replica needs fewer than ten, a health check never stops
 

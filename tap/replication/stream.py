@@ -27,6 +27,7 @@ from collections.abc import Callable
 
 from tap.replication import events
 from tap.replication.catching_up import CatchingUp
+from tap.replication.command_arguments import ArgumentReader
 from tap.replication.decoder import Decoder
 from tap.replication.events import Event
 from tap.replication.heads import Head, HeadReader
@@ -34,7 +35,6 @@ from tap.replication.lag import MORE_THAN_A_READ, OVERDUE_SECONDS, UNKNOWN, Lag,
 from tap.replication.lag_clock import LagClock
 from tap.replication.memory import Memory, Track
 from tap.replication.scanner import StreamScanner
-from tap.replication.words import WordReader
 
 MAX_COMMAND = 2**20  # bytes; a larger command is reported with only some of its arguments
 MAX_HELD = 2**20  # bytes of commands that wait until the beginning of the stream has been reported
@@ -128,7 +128,7 @@ class Stream:
         """Start a new scanner at the next byte."""
         keep_ends = self._every_command or self._tell_heads is not None
         self._scanner = StreamScanner(db, keep_ends=keep_ends, in_transaction=in_transaction)
-        self._words = WordReader(self._scanner, self._max_command) if self._every_command else None
+        self._words = ArgumentReader(self._scanner, self._max_command) if self._every_command else None
         self._heads = None if self._tell_heads is None or self._every_command else HeadReader(self._scanner)
         if self._notices_secret is not None:
             self._scanner.notice_secrets(self._secret)
@@ -564,7 +564,7 @@ class Stream:
             )
         )
 
-    def _tell_each(self, words: WordReader) -> None:
+    def _tell_each(self, words: ArgumentReader) -> None:
         """Report each whole command."""
         first, is_encoded = self._start, self._decoder is not None
         for begin, end, db, in_transaction in self._scanner.take_ends():

@@ -7,9 +7,9 @@ campaign.py runs many scenarios side by side. One run has three parts:
     steps        steps.py takes them, patience.py limits each wait; by_hand.py says how to undo them by hand
     a verdict    evidence.py collects evidence, judge.py compares it with the expectations, result.py holds the result
 
-Evidence comes from several sources: examine.py and trial.py compare the tap with the servers, accounts.py and record.py
-its events with the stream in the master's backlog, compare.py the two data sets, tally.py the counts in INFO, and
-outage.py measures the time without a stream. This room prints nothing: console/ shows a Result.
+Evidence comes from several sources: examine.py and trial.py compare the tap with the servers, accounts.py and
+backlog_commands.py its events with the stream in the master's backlog, pair_difference.py the two data sets, tally.py
+the counts in INFO, and outage.py measures the time without a stream. This room prints nothing: console/ shows a Result.
 """
 
 from tap.scenario.experiment import run

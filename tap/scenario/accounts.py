@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from tap.replication import events
 from tap.replication.events import Side
+from tap.scenario.backlog_commands import BacklogCommands
 from tap.scenario.journal import Entry
-from tap.scenario.record import Record
 from tap.scenario.result import Verdict
 
 NAMED = 6  # missing commands that are named
@@ -91,7 +91,7 @@ def uncut(entries: Iterable[Entry]) -> list[Account]:
 
 def check(
     entries: Sequence[Entry],
-    record: Record | None,
+    record: BacklogCommands | None,
     checked: Checked,
     *,
     endless: Container[str] = (),
@@ -207,7 +207,7 @@ def _stalls(account: Account, entries: Sequence[Entry], endless: Container[str],
                 )
 
 
-def _commands(account: Account, record: Record, checked: Checked) -> None:
+def _commands(account: Account, record: BacklogCommands, checked: Checked) -> None:
     """Check that the reported batches of commands are those that the master wrote."""
     started = account.started
     if started is None or not record.is_of(started.replid, record.begin):
@@ -247,7 +247,7 @@ def _successions(told: Sequence[Account]) -> Iterator[tuple[Account, Account]]:
             yield account, following
 
 
-def _resumed(account: Account, following: Account, record: Record, checked: Checked) -> None:
+def _resumed(account: Account, following: Account, record: BacklogCommands, checked: Checked) -> None:
     """Check that after a cut the replica has what was passed on before it, and no more."""
     closed = account.closed
     asked = next(following.of(events.PsyncRequested)).event

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from tap.faults import Armed
 from tap.replication import events
 from tap.replication.events import Channel
-from tap.scenario.compare import Difference, compare
 from tap.scenario.examine import Examination
 from tap.scenario.journal import Entry
 from tap.scenario.judge import Counters, Evidence
+from tap.scenario.pair_difference import Difference, compare
 from tap.scenario.patience import Patience
 from tap.scenario.result import FaultSeen, Resync, StepTaken
 from tap.scenario.stage import POLL, Stage, applied_by, until

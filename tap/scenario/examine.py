@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from tap.replication.events import Role
 from tap.replication.phase import Phase
 from tap.scenario.accounts import Checked, check, uncut
-from tap.scenario.record import Record, Snapshot, read
+from tap.scenario.backlog_commands import BacklogCommands, Snapshot, read
 from tap.scenario.stage import Stage, until
 from tap.scenario.trial import Trial, compare_executed
 from tap.servers.failures import FAILURES
@@ -80,7 +80,7 @@ class Examination:
         await _comes(lambda: self._stage.has_applied(offset), BEGIN_SECONDS)
         return await self._stage.snapshot()
 
-    async def _record(self) -> Record | None:
+    async def _record(self) -> BacklogCommands | None:
         """The master's stream; None for a given pair, which would notice, and where it cannot be read."""
         if self._stage.pair.given or self._stage.pair.master.exit_code is not None:
             return None

@@ -21,8 +21,8 @@ from tap.scenario.stage import BACK, Stage, until
 from tap.scenario.steps import Steps
 from tap.scenario.tally import Tally
 from tap.scenario.workload import BIG, DBS, Workload
+from tap.servers.cancellation import to_the_end
 from tap.servers.failures import FAILURES
-from tap.servers.farewell import to_the_end
 from tap.tap import Tap
 from tap.url import Address, Url
 

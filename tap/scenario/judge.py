@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tap.scenario.accounts import Checked
-from tap.scenario.compare import Difference
 from tap.scenario.load import Expect
+from tap.scenario.pair_difference import Difference
 from tap.scenario.result import FaultSeen, Resync, StepTaken, Verdict
 
 

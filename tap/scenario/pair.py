@@ -15,10 +15,10 @@ from pathlib import Path
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.replication.passwords import is_secret_setting
 from tap.scenario.load import Scenario
+from tap.servers.cancellation import to_the_end
 from tap.servers.client import Client
 from tap.servers.embedded import Server, own_loopback
 from tap.servers.failures import FAILURES, ErrorReply, InvalidReply, said_by
-from tap.servers.farewell import to_the_end
 from tap.servers.following import Following, follow
 from tap.servers.info import Replication
 from tap.servers.server_settings import ServerSettings

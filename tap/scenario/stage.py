@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tap.faults import Armed
+from tap.scenario.backlog_commands import Snapshot
 from tap.scenario.journal import Journal
 from tap.scenario.load import Expect, Scenario
 from tap.scenario.outage import Outages
 from tap.scenario.pair import Pair
 from tap.scenario.patience import limit
-from tap.scenario.record import Snapshot
 from tap.scenario.tally import Tally
 from tap.scenario.workload import Workload
-from tap.servers.checkpoint import checkpoint
+from tap.servers.cancellation import checkpoint
 from tap.servers.failures import FAILURES
 from tap.servers.info import Replication
 from tap.tap import Tap

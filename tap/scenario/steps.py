@@ -15,7 +15,7 @@ from tap.scenario.patience import limit
 from tap.scenario.result import StepTaken
 from tap.scenario.stage import BACK, Stage, until
 from tap.scenario.workload import PREFIX, PROBE
-from tap.servers.checkpoint import checkpoint
+from tap.servers.cancellation import checkpoint
 from tap.servers.failures import FAILURES
 
 # After these a partial resync may deliver bytes twice or not at all, without either server noticing.

@@ -15,7 +15,7 @@ from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
 
-from tap.servers.checkpoint import checkpoint
+from tap.servers.cancellation import checkpoint
 from tap.servers.failures import FAILURES, NO_REPLY, InvalidReply
 from tap.servers.info import Info, Replication
 from tap.servers.redis_connection import connection_to

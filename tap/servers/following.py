@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 
+from tap.servers.cancellation import to_the_end
 from tap.servers.client import Client
 from tap.servers.failures import ANSWER_SECONDS, FAILURES, said_by
-from tap.servers.farewell import to_the_end
 from tap.url import Address
 
 

@@ -22,8 +22,8 @@ from redis.exceptions import RedisError
 
 from tap.errors import ConfigError
 from tap.replication.passwords import hidden_reply
-from tap.servers.announced import Announced
 from tap.servers.failures import ANSWER_SECONDS, NO_REPLY, InvalidReply
+from tap.servers.reply_sizes import ReplySizes
 from tap.url import Url
 
 _ERRORS = "surrogateescape"  # a password of any bytes, as Url has it
@@ -56,7 +56,7 @@ class _Stream:
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._announced = Announced()
+        self._announced = ReplySizes()
 
     async def read(self, size: int) -> bytes:
         data: bytes = await self._stream.read(size)

@@ -6,9 +6,9 @@ import asyncio
 from types import TracebackType
 
 from tap.replication.passwords import is_secret_setting
+from tap.servers.cancellation import to_the_end
 from tap.servers.client import Client
 from tap.servers.failures import ANSWER_SECONDS, FAILURES, NO_REPLY, ErrorReply, InvalidReply, said_by
-from tap.servers.farewell import to_the_end
 
 
 class ServerSettings:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.capture import assembly, pending
+from tap.capture import assembly, pending_segments
 from tap.capture.assembly import (
     EARLY_TIME,
     GAP_TIME,
@@ -386,7 +386,7 @@ def test_the_time_of_a_hole_starts_at_its_own_first_segment() -> None:
 
 
 def test_no_more_waits_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "MAX_COUNT", 3)
+    monkeypatch.setattr(pending_segments, "MAX_COUNT", 3)
     taking = Taking()
     for number in range(3):
         assert taking.at(1, server(10 + 2 * number, b"x")) == []

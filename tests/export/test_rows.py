@@ -16,7 +16,7 @@ from tap.capture.pcapng import Packet
 from tap.errors import ConfigError
 from tap.export.rows import Parquet, Row, Rows, json_line
 from tap.recording.filters import Filters
-from tap.recording.spans import Spans
+from tap.recording.offset_spans import Spans
 from tests.recording.wires import Wire, streamed
 from tests.relay.wire import BASE, GRANT, asks, command
 

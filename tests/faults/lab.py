@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable
 
-from tap.faults.items import CloseLink, End
+from tap.faults.flow_items import CloseLink, End
 from tap.faults.link_faults import LinkFaults
 from tap.faults.plan import Plan
 from tap.faults.rules import Rules

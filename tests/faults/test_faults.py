@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.faults.items import CloseLink
+from tap.faults.flow_items import CloseLink
 from tap.replication.events import Event, FaultArmed, FaultFired
 from tests.faults.lab import (
     ASKS_ALL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from tap.faults.flow import Flow
-from tap.faults.items import CloseLink, End, Item
+from tap.faults.flow_items import CloseLink, End, Item
 from tap.faults.kinds.delay import HELD_BY_DELAY, DelayLine
 from tap.faults.kinds.slice import Slicer
 from tap.faults.shaper import HELD, NEVER, Shaper

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap.faults import taken as taken_module
+from tap.faults import taken_command
 from tap.rdb.parser import Parser
 from tap.rdb.summary import Summary
 from tap.replication.events import Side
@@ -113,7 +113,7 @@ def test_a_timed_cut_counts_only_what_went_out() -> None:
 
 
 def test_a_copy_that_has_become_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(taken_module, "MAX_COPIED", 1000)
+    monkeypatch.setattr(taken_command, "MAX_COPIED", 1000)
     lab = Lab("reorder command=SET")
     start = resync_partially(lab)
     big = command("SET", "k", b"v" * 5000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap.faults.items import CloseLink
+from tap.faults.flow_items import CloseLink
 from tests.faults.lab import ASKS_ALL, PING, REPLID, Lab, ack, command, resync_partially, shake_hands
 
 SET = command("SET", "user:1", "ann")

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from tap.bus import Told
 from tap.capture import pcapng
+from tap.capture.concatenated_captures import count_parts
 from tap.capture.files import check
-from tap.capture.parts import count_parts
 from tap.capture.pcap import KINDS, NotACapture, reader_for
 from tap.capture.pcapng import Packet
 from tap.console.lines import Journal, json_line

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from tap.console import formats
+from tap.console import rdbtools_formats
 from tap.console.rdb_report import key_lines, report
 from tap.rdb import JsonLines, KeyReader, Parser, Summary
 from tests.fuzz.check import pieces
@@ -41,7 +41,7 @@ def written(data: bytes, rng: random.Random) -> Iterator[str]:
     keys: list[str] = []
     _fed(Parser(KeyReader(lambda found: keys.append(key_lines(found)))), data, rng)
     form = rng.choice(["json", "protocol", "diff", "memory"])
-    reader = formats.reader_for(form, io.BytesIO(), largest=None, only=None)  # type: ignore[arg-type]
+    reader = rdbtools_formats.reader_for(form, io.BytesIO(), largest=None, only=None)  # type: ignore[arg-type]
     _fed(Parser(reader, values=True), data, rng)
     reader.close()
     yield from ()

@@ -23,9 +23,9 @@ from tap.recording.history import Marks, Stretch
 from tap.replay.client_commands import Choice
 from tap.replay.sender import Interrupted, Sender
 from tap.replay.stream_parts import part_between
-from tap.scenario.compare import compare
+from tap.scenario.backlog_commands import read
 from tap.scenario.pair import Node, introduced
-from tap.scenario.record import read
+from tap.scenario.pair_difference import compare
 from tap.scenario.stage import applied_by
 from tap.servers.failures import InvalidReply
 from tap.servers.target import Target

@@ -13,7 +13,7 @@ from tap.capture.tls import TlsFinder
 from tap.faults import parse
 from tap.faults.rules import Rules
 from tap.recording.boundary import BoundaryFinder, RequestFinder
-from tap.recording.verdict import Undecided
+from tap.recording.role_evidence import Undecided
 from tap.redaction.masks import Masker, Replies
 from tap.redaction.redactor import Redactor
 from tap.redaction.strict import ReplyMasker, StrictMasker

@@ -35,7 +35,7 @@ from tap.observers.statsd import (
     datagrams,
     name_of,
 )
-from tap.relay.names import UNRESOLVABLE
+from tap.relay.name_lookup import UNRESOLVABLE
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side
 from tap.replication.phase import Phase

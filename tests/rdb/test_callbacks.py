@@ -15,8 +15,8 @@ from typing import Any
 import hiredis
 import pytest
 
-from tap.console.formats import Format, reader_for
 from tap.console.rdbtools import LAST_SECOND, moment, rdbtools
+from tap.console.rdbtools_formats import Format, reader_for
 from tap.rdb.callbacks import CallbackReader
 from tap.rdb.keys import Key, KeyReader
 from tap.rdb.parser import Parser

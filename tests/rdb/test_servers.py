@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 
-from tap.console.formats import reader_for
+from tap.console.rdbtools_formats import reader_for
 from tap.rdb.parser import Parser
 from tap.servers.embedded import Server
 from tests.rdb.reading import Record, as_bytes, fed, json_lines, keys

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tap.recording.role_evidence import Missed, RoleEvidence
 from tap.recording.sides import Sides
-from tap.recording.verdict import Missed, RoleEvidence
 from tap.replication.events import Side
 from tests.relay.wire import command
 

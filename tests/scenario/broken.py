@@ -16,7 +16,7 @@ import pytest
 
 from tap.bus import Bus
 from tap.faults.flow import Flow
-from tap.faults.items import CloseLink
+from tap.faults.flow_items import CloseLink
 from tap.faults.kinds.cut import Cut
 from tap.faults.kinds.delay import DelayLine
 from tap.faults.site import Site

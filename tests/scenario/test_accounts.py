@@ -11,8 +11,8 @@ from tap.bus import Told
 from tap.replication import events
 from tap.replication.events import Event, Role, Share, Side
 from tap.scenario.accounts import Checked, accounts, check, uncut
+from tap.scenario.backlog_commands import BacklogCommands
 from tap.scenario.journal import Entry
-from tap.scenario.record import Record
 from tests.relay.wire import command
 
 A = "a" * 40
@@ -67,8 +67,8 @@ def asks_again(offset: int, granted: int | None = None) -> list[Entry]:
     return [entry(3.0, event, 2) for event in found]
 
 
-def record() -> Record:
-    one = Record(BASE, A)
+def record() -> BacklogCommands:
+    one = BacklogCommands(BASE, A)
     one.add(PING + SET + INCR + SET)
     return one
 
@@ -265,7 +265,7 @@ def test_of_a_fault_before_the_stream_no_offset_is_compared(position: int, offse
     assert (checked.problems, checked.offsets) == ([], offsets)
 
 
-MANY = Record(BASE, A)
+MANY = BacklogCommands(BASE, A)
 MANY.add(b"".join(command("INCR" if number % 2 else "SET", str(number)) for number in range(9)))
 
 

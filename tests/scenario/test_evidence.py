@@ -20,11 +20,11 @@ from tap.replication import events
 from tap.replication.events import Channel, Event, Reason, Side, Transfer
 from tap.scenario import evidence
 from tap.scenario.accounts import Checked
-from tap.scenario.compare import Difference
 from tap.scenario.evidence import Inspection
 from tap.scenario.journal import Entry, Journal
 from tap.scenario.judge import Evidence
 from tap.scenario.load import Expect
+from tap.scenario.pair_difference import Difference
 from tap.scenario.result import StepTaken
 from tap.scenario.stage import Sample
 from tap.scenario.workload import Noted

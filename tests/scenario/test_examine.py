@@ -20,10 +20,10 @@ from tap.replication.events import Role, Side
 from tap.replication.phase import Phase
 from tap.scenario import examine
 from tap.scenario.accounts import Checked
+from tap.scenario.backlog_commands import BacklogCommands, Snapshot
 from tap.scenario.examine import Examination
 from tap.scenario.journal import Journal
 from tap.scenario.load import Expect
-from tap.scenario.record import Record, Snapshot
 from tests.relay.wire import command
 from tests.scenario.atonce import at_once
 
@@ -62,7 +62,7 @@ class Play:
         self.start: Snapshot | None = Snapshot(100, Counter(), "p")
         self.tried: list[str] = []
         self.trial: Callable[[], None] = lambda: None
-        self.record: Any = Record(100, "a")
+        self.record: Any = BacklogCommands(100, "a")
         self.record.add(WRITE * 3)
         self.asked: list[Any] = []
         self.level_after = 0.0

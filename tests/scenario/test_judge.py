@@ -7,9 +7,9 @@ from typing import Any, Literal
 import pytest
 
 from tap.scenario.accounts import Checked
-from tap.scenario.compare import Difference
 from tap.scenario.judge import Counters, Evidence, verdicts
 from tap.scenario.load import Expect
+from tap.scenario.pair_difference import Difference
 from tap.scenario.result import FaultSeen, Resync, StepTaken, Verdict
 
 FULL = Resync("full", 1.0, "first_sync", "it has no history", 0, 1000)

@@ -16,8 +16,8 @@ from tap.faults.armed import Armed
 from tap.faults.spec import parse
 from tap.replication import events
 from tap.scenario.accounts import Checked
+from tap.scenario.backlog_commands import BacklogCommands, Snapshot
 from tap.scenario.journal import Journal
-from tap.scenario.record import Record, Snapshot
 from tap.scenario.stage import Sample
 from tap.scenario.trial import Trial, compare_executed
 from tap.scenario.workload import PROBE
@@ -456,7 +456,7 @@ STREAM = command("PING") + command("SET", "a", "b") + command("INCR", "a") + com
 def executed(
     counts: dict[str, int], *, begin: int = 0, end: int | None = None, process: str = "p"
 ) -> tuple[bool, Checked]:
-    record = Record(100, "a")
+    record = BacklogCommands(100, "a")
     record.add(STREAM)
     before = Snapshot(100 + begin, Counter(SET=5, INCR=2, GET=1), "p")
     after = Snapshot(record.end if end is None else 100 + end, before.executed + Counter(counts), process)

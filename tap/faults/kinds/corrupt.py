@@ -9,7 +9,7 @@ from tap.faults.kind import DAMAGED_RDB, Kind
 from tap.faults.parameters import mask, param, positive
 from tap.faults.scope import Scope
 from tap.faults.site import Frame, Site
-from tap.faults.taken import Taken
+from tap.faults.taken_command import TakenCommand
 from tap.faults.when import When
 from tap.replication.events import Side
 
@@ -44,7 +44,7 @@ class Corrupt(Kind):
     # A flip changes the byte at its position, so edge=end is the last byte of a frame, not the byte after it. The default
     # is inside.
 
-    def take_command(self, site: Site, taken: Taken) -> None:
+    def take_command(self, site: Site, taken: TakenCommand) -> None:
         edge = site.when.edge or "inside"
         if edge == "end":
             taken.on_end = lambda end: taken.act_at(end - 1)

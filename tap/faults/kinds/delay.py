@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
 
-from tap.faults.items import size_of
+from tap.faults.flow_items import size_of
 from tap.faults.kind import Kind
 from tap.faults.parameters import duration, one_of, param
 from tap.faults.scope import Scope

@@ -10,7 +10,7 @@ from tap.faults.kind import DAMAGED_RDB, Kind, Watch
 from tap.faults.parameters import param, some_bytes
 from tap.faults.scope import Scope
 from tap.faults.site import Frame, Site
-from tap.faults.taken import Taken
+from tap.faults.taken_command import TakenCommand
 from tap.faults.when import When
 from tap.replication.events import Side
 
@@ -54,7 +54,7 @@ class Drop(Kind):
         site.until(side, position + size, lambda: lane.skip(on=False))
         site.fired(side, position, size, f"dropped {size} bytes")
 
-    def take_command(self, site: Site, taken: Taken) -> None:
+    def take_command(self, site: Site, taken: TakenCommand) -> None:
         lane = site.lane(Side.MASTER)
 
         def ended(end: int) -> None:

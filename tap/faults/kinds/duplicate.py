@@ -8,7 +8,7 @@ from typing import ClassVar
 from tap.faults.kind import Kind
 from tap.faults.scope import Scope
 from tap.faults.site import Site
-from tap.faults.taken import Taken
+from tap.faults.taken_command import TakenCommand
 from tap.faults.when import When
 from tap.replication.events import Side
 
@@ -24,7 +24,7 @@ class Duplicate(Kind):
     def wrong(self, when: When, scope: Scope) -> str:
         return "" if when.matches else f"which command? write for example {self.example!r}"
 
-    def take_command(self, site: Site, taken: Taken) -> None:
+    def take_command(self, site: Site, taken: TakenCommand) -> None:
         lane, copied = site.lane(Side.MASTER), taken.copied
 
         def give_up() -> None:

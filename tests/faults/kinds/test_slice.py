@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from tap.faults.items import CloseLink
+from tap.faults.flow_items import CloseLink
 from tap.faults.kinds.slice import Slicer
 from tap.faults.shaper import NEVER
 from tap.replication.events import Side

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tap.scenario.backlog_commands import BacklogCommands, commands, read
 from tap.scenario.pair import Pair
-from tap.scenario.record import Record, commands, read
 from tests.relay.wire import command
 from tests.scenario.nodes import Node
 from tests.scenario.support import on_pair
@@ -38,7 +38,7 @@ def test_anything_but_a_stream_of_whole_commands_is_refused(data: bytes) -> None
 
 
 def test_a_record_knows_its_offsets() -> None:
-    record = Record(100, "new", "old", 150)
+    record = BacklogCommands(100, "new", "old", 150)
     record.add(STREAM)
     _, after_set, after_multi, after_incr, after_exec, end = record.ends
     assert record.end == end == 100 + len(STREAM)
@@ -97,7 +97,7 @@ def test_a_backlog_is_read_from_the_first_offset_that_it_holds(
         calls.append((replid, begin, end))
         return STREAM
 
-    monkeypatch.setattr("tap.scenario.record.backlog", backlog)
+    monkeypatch.setattr("tap.scenario.backlog_commands.backlog", backlog)
     client: Any = node
     record = asyncio.run(read(client, known))
     assert calls == ([] if asked is None else [asked])
@@ -120,7 +120,7 @@ def test_a_backlog_of_more_bytes_than_memory_is_not_read() -> None:
 
 
 def test_transactions_go_on_where_more_bytes_come() -> None:
-    record = Record(0)
+    record = BacklogCommands(0)
     assert (record.end, record.is_end(0), record.stop_before(9)) == (0, True, 0)
     for data in (command("SET", "a", "b"), command("MULTI"), command("INCR", "a"), command("DISCARD"), command("PING")):
         record.add(data)

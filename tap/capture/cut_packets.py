@@ -5,7 +5,7 @@ from __future__ import annotations
 from tap.capture.pcapng import Packet
 
 
-class Cuts:
+class CutPackets:
     """A count of cut packets. True if there are any; str() gives a sentence for people."""
 
     def __init__(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tap.replication.command_arguments import ArgumentReader
 from tap.replication.scanner import StreamScanner
-from tap.replication.words import WordReader
 from tests.relay.wire import command
 
 STREAM = command("set", "key", "v" * 50) + command("AUTH", "secret") + b"\n" + command("PING")
@@ -13,7 +13,7 @@ STREAM = command("set", "key", "v" * 50) + command("AUTH", "secret") + b"\n" + c
 
 def read(data: bytes, size: int, max_command: int = 1000) -> list[tuple[bytes, tuple[bytes, ...], bool]]:
     scanner = StreamScanner(0, keep_ends=True)
-    words = WordReader(scanner, max_command)
+    words = ArgumentReader(scanner, max_command)
     found = []
     for begin in range(0, len(data), size):
         piece = data[begin : begin + size]
@@ -45,7 +45,7 @@ def test_of_a_command_that_is_too_large_the_whole_arguments_of_its_beginning_are
 
 def test_after_nonsense_nothing_is_kept() -> None:
     scanner = StreamScanner(0, keep_ends=True)
-    words = WordReader(scanner, 1000)
+    words = ArgumentReader(scanner, 1000)
     data = command("PING") + b"nonsense"
     scanner.feed(data)
     words.feed(data)

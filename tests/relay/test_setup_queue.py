@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tap import Address, Config, LinkConfig
-from tap.relay.handshakes import CONNECTION, Handshakes
+from tap.relay.setup_queue import CONNECTION, SetupQueue
 from tap.relay.share import COSTLY_PART, LONG, Account, Thread
 from tap.replication import events
 from tests.relay.certificates import Certificates
@@ -29,7 +29,7 @@ class Line:
         self.now = 0.0
         self.done: list[str] = []
         self.thread = Thread()
-        self.handshakes = Handshakes(self.thread, lambda: self.now, lambda: self.now)
+        self.setup_queue = SetupQueue(self.thread, lambda: self.now, lambda: self.now)
 
     def step(self, name: str, seconds: float = STEP) -> Callable[[], None]:
         def step() -> None:
@@ -52,7 +52,7 @@ def test_a_turn_of_the_loop_does_one_costly_step_or_several_cheap_ones(seconds: 
 
         look()
         for _ in range(20):
-            line.handshakes.add(line.step("", seconds), is_first=False)
+            line.setup_queue.add(line.step("", seconds), is_first=False)
         await wait_inside(lambda: len(line.done) == 20)
         assert max(after - before for before, after in itertools.pairwise(seen)) == at_once
 
@@ -71,7 +71,7 @@ def test_beside_a_brief_link_connections_begin_one_after_the_other_even_if_each_
             brief.is_waited_for(line.now, False)
         begin = loop.time()
         for _ in range(5):
-            await line.handshakes.turn(is_first=False)
+            await line.setup_queue.turn(is_first=False)
         took = loop.time() - begin
         least = 4 * CONNECTION / COSTLY_PART if is_beside else 0.0
         assert least <= took < least + (0.1 if is_beside else 4 * CONNECTION)
@@ -87,8 +87,8 @@ def test_links_make_room_only_while_steps_wait(waiting: int) -> None:
         line = Line()
         link = Account(line.thread)
         for _ in range(waiting):
-            line.handshakes.add(line.step("other", CONNECTION), is_first=False)
-        await line.handshakes.turn(is_first=True)
+            line.setup_queue.add(line.step("other", CONNECTION), is_first=False)
+        await line.setup_queue.turn(is_first=True)
         assert link.is_beside(line.now) == bool(waiting)
 
     asyncio.run(story())
@@ -104,9 +104,9 @@ def test_known_replicas_come_first_and_a_failing_step_delays_nothing() -> None:
 
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         for _ in range(2):
-            line.handshakes.add(line.step("other"), is_first=False)
-        line.handshakes.add(fails, is_first=True)
-        line.handshakes.add(line.step("replica"), is_first=True)
+            line.setup_queue.add(line.step("other"), is_first=False)
+        line.setup_queue.add(fails, is_first=True)
+        line.setup_queue.add(line.step("replica"), is_first=True)
         await wait_inside(lambda: len(line.done) == 4)
         assert line.done == ["fails", "replica", "other", "other"]
 
@@ -117,9 +117,9 @@ def test_a_crowd_from_a_replicas_address_yields_every_fourth_step_to_others() ->
     async def story() -> None:
         line = Line()
         for _ in range(9):
-            line.handshakes.add(line.step("crowd"), is_first=True)
+            line.setup_queue.add(line.step("crowd"), is_first=True)
         for _ in range(2):
-            line.handshakes.add(line.step("new"), is_first=False)
+            line.setup_queue.add(line.step("new"), is_first=False)
         await wait_inside(lambda: len(line.done) == 11)
         assert line.done == [*["crowd"] * 3, "new", *["crowd"] * 3, "new", *["crowd"] * 3]
 
@@ -138,7 +138,7 @@ def test_beside_other_links_the_queue_rests() -> None:
             times.append(loop.time())
 
         for _ in range(2):
-            line.handshakes.add(costly, is_first=False)
+            line.setup_queue.add(costly, is_first=False)
         await wait_inside(lambda: len(times) == 2)
         assert times[1] - times[0] > STEP
 

@@ -27,7 +27,7 @@ CONNECTION = 0.001  # seconds that a connection takes of the thread in many smal
 _Step = tuple[Callable[[], None], float]  # what to do, and the seconds to charge on top of what that takes
 
 
-class Handshakes:
+class SetupQueue:
     """The queues of one tap."""
 
     def __init__(

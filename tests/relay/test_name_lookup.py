@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tap.errors import words
-from tap.relay import names
-from tap.relay.names import MAX_THREADS, resolved
+from tap.relay import name_lookup
+from tap.relay.name_lookup import MAX_THREADS, resolved
 from tap.url import Address
 from tests.support import WITHIN, wait_inside, wait_until
 
@@ -76,7 +76,7 @@ def test_an_error_is_shared_and_soon_forgotten(resolver: Resolver, monkeypatch: 
         failures = await outcomes(look_ups(3))
         assert [str(one) for one in failures] == [f"[Errno {int(socket.EAI_AGAIN)}] no answer"] * 3
         assert len({id(one) for one in failures}) == 3  # each is raised with a traceback of its own
-        monkeypatch.setattr(names, "FRESH_SECONDS", 0.0)
+        monkeypatch.setattr(name_lookup, "FRESH_SECONDS", 0.0)
         resolver.answer("192.0.2.2")
         assert await outcomes(look_ups(2)) == [[(socket.AF_INET, ("192.0.2.2", 6379))]] * 2
         assert resolver.asked == 2
@@ -86,7 +86,7 @@ def test_an_error_is_shared_and_soon_forgotten(resolver: Resolver, monkeypatch: 
 
 def test_a_stuck_resolver_is_asked_again_but_not_endlessly(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask() -> None:
-        monkeypatch.setattr(names, "AGAIN_SECONDS", 0.0)
+        monkeypatch.setattr(name_lookup, "AGAIN_SECONDS", 0.0)
         waiting = look_ups(MAX_THREADS + 5)
         await wait_inside(lambda: resolver.asked == MAX_THREADS)
         resolver.answer("192.0.2.3")
@@ -112,9 +112,9 @@ def test_a_stuck_look_up_does_not_delay_callers_after_another_one_answered(
         first = look_ups(1)
         await wait_inside(lambda: resolver.asked)
         with monkeypatch.context() as later:
-            later.setattr(names, "AGAIN_SECONDS", 0.0)
+            later.setattr(name_lookup, "AGAIN_SECONDS", 0.0)
             assert await resolved(NAME)
-        monkeypatch.setattr(names, "FRESH_SECONDS", 0.0)
+        monkeypatch.setattr(name_lookup, "FRESH_SECONDS", 0.0)
         assert await asyncio.wait_for(resolved(NAME), WITHIN)
         await outcomes(first)
 

@@ -28,7 +28,7 @@ class Snapshot:
 
 
 @dataclass(slots=True)
-class Record:
+class BacklogCommands:
     """Commands of a stream, oldest first. begin: the replication offset before the first one.
 
     names: upper-case. ends: the offset after each. open: whether more of its transaction follows each, so that no replica
@@ -111,7 +111,7 @@ def _number(data: bytes, at: int, mark: bytes) -> tuple[int, int]:
     return int(data[at + 1 : end]), end + 2
 
 
-async def read(client: Client, known: Mapping[str, Iterable[int]]) -> Record | None:
+async def read(client: Client, known: Mapping[str, Iterable[int]]) -> BacklogCommands | None:
     """What the server's backlog holds from the first of the known offsets in it; None when it holds none of them.
 
     known: offsets at which a command ends, by replication ID. Raises FAILURES, EOFError, ValueError and TimeoutError.
@@ -125,7 +125,7 @@ async def read(client: Client, known: Mapping[str, Iterable[int]]) -> Record | N
         return None
     if end - begin > MAX_BYTES:
         raise ValueError(f"{client.name} has {end - begin} bytes in its backlog, which are too many to read")
-    record = Record(begin, replid, before, until)
+    record = BacklogCommands(begin, replid, before, until)
     async with asyncio.timeout(READ_SECONDS):
         record.add(await backlog(client, replid, begin, end))
     return record

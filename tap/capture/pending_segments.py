@@ -13,7 +13,7 @@ MAX_BYTES = 2**24  # of data: more than a receive window holds
 MAX_COUNT = 2**16
 
 
-class Pending:
+class PendingSegments:
     """The waiting segments. bytes: the size of their data."""
 
     def __init__(self) -> None:

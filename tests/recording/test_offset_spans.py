@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.recording.spans import Spans
+from tap.recording.offset_spans import Spans
 
 PAIRS = st.lists(st.tuples(st.integers(0, 24), st.integers(1, 8)).map(lambda one: (one[0], one[0] + one[1])), max_size=12)
 

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap.console.formats import Format, reader_for
 from tap.console.rdb_report import key_lines
+from tap.console.rdbtools_formats import Format, reader_for
 from tap.rdb import Handler, JsonLines, Key, KeyReader, Parser, handle
 from tap.rdb.crc64 import Crc64
 from tests.rdb import make

@@ -14,7 +14,7 @@ from tap.bus import Told
 from tap.capture.pcapng import Packet
 from tap.recording.player import Player
 from tap.recording.reader import nothing, play
-from tap.recording.verdict import ENOUGH_ACKS, MAX_HELD, Missed, RoleEvidence, RoleVerdict, Undecided
+from tap.recording.role_evidence import ENOUGH_ACKS, MAX_HELD, Missed, RoleEvidence, RoleVerdict, Undecided
 from tap.replication import events
 from tap.replication.events import Side
 from tests.recording.support import segment

@@ -16,7 +16,7 @@ from tap.replication.conversation import Conversation
 from tap.replication.events import Event
 
 
-class Whole(Protocol):
+class ConnectionInterface(Protocol):
     """See Outline and Connection."""
 
     number: int

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tap.scenario.compare import Difference, compare
 from tap.scenario.pair import Pair
+from tap.scenario.pair_difference import Difference, compare
 from tap.scenario.workload import Workload
 from tests.scenario.support import on_pair
 

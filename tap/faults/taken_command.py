@@ -10,7 +10,7 @@ from tap.replication.events import Side
 MAX_COPIED = 16 * 2**20  # bytes of a command that is sent twice or later
 
 
-class Taken:
+class TakenCommand:
     """Positions count from the connection's first byte. Kind.take_command() sets the callbacks.
 
     name_end: after the name. first: first byte of the first argument; without one, the last byte of the name. text: name
@@ -21,7 +21,7 @@ class Taken:
     """
 
     def __init__(
-        self, site: Site, begin: int, name_end: int, first: int, text: str, closed: Callable[[Taken, bool], None]
+        self, site: Site, begin: int, name_end: int, first: int, text: str, closed: Callable[[TakenCommand, bool], None]
     ) -> None:
         self.begin = begin
         self.name_end = name_end

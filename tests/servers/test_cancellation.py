@@ -1,4 +1,4 @@
-"""A cancellation ends a run, but does not cut the clean-up short."""
+"""A cancellation ends a run, even one that a library swallowed, and does not cut the clean-up short."""
 
 from __future__ import annotations
 
@@ -11,8 +11,38 @@ import pytest
 
 from tap.console import demo_story
 from tap.scenario.stage import until
-from tap.servers.farewell import to_the_end
+from tap.servers.cancellation import checkpoint, to_the_end
 from tests.support import WITHIN
+
+
+def test_without_a_cancellation_nothing_happens() -> None:
+    async def story() -> str:
+        checkpoint()
+        return "went on"
+
+    assert asyncio.run(story()) == "went on"
+
+
+def test_a_swallowed_cancellation_ends_the_task_at_the_checkpoint() -> None:
+    reached: list[str] = []
+
+    async def work() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        reached.append("swallowed")
+        checkpoint()
+        reached.append("went on")
+
+    async def story() -> None:
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+
+    asyncio.run(story())
+    assert reached == ["swallowed"]
 
 
 def test_cleaning_continues_when_cancelled_and_the_cancellation_follows_it() -> None:

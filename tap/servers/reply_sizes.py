@@ -22,7 +22,7 @@ _HUGE = cython.declare(cython.longlong, 10**15)  # larger numbers count as this 
 
 
 @cython.cclass
-class Announced:
+class ReplySizes:
     """Follows the replies of one connection, however their bytes are cut. max_items, max_bytes: of one reply."""
 
     _max_items: cython.longlong

@@ -10,7 +10,7 @@ from tap.replication.scanner import StreamScanner
 HEAD = 2**16  # bytes kept of a command that is too large; the arguments that are whole in them are read
 
 
-class WordReader:
+class ArgumentReader:
     """Collects the bytes fed to the scanner, which must have keep_ends, until their commands have been read.
 
     Positions are those of the scanner. Of a command of more than max_command bytes only the first are kept. held: bytes

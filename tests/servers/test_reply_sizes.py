@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.servers.announced import MAX_ITEMS, Announced
 from tap.servers.failures import InvalidReply
+from tap.servers.reply_sizes import MAX_ITEMS, ReplySizes
 
 TOO_LARGE = {
     b"*2147483647\r\n": "2147483647 items",
@@ -32,7 +32,7 @@ TOO_LARGE = {
 }
 
 
-def feed(one: Announced, data: bytes, size: int) -> None:
+def feed(one: ReplySizes, data: bytes, size: int) -> None:
     for at in range(0, len(data), size):
         one.feed(data[at : at + size])
 
@@ -42,10 +42,10 @@ def feed(one: Announced, data: bytes, size: int) -> None:
 def test_more_than_any_reply_has_is_refused_wherever_it_is_cut(data: bytes, size: int) -> None:
     reason = TOO_LARGE[data]
     if reason is None:
-        feed(Announced(), data, size)
+        feed(ReplySizes(), data, size)
         return
     with pytest.raises(InvalidReply, match=reason):
-        feed(Announced(), data, size)
+        feed(ReplySizes(), data, size)
 
 
 def test_a_reply_that_never_ends_is_refused() -> None:
@@ -56,7 +56,7 @@ def test_a_reply_that_never_ends_is_refused() -> None:
     ]
     for endless in (b"+" + b"x" * 1001, b"*1000\r\n" + b"$90\r\n%b\r\n" % bytes(90) * 11, b"*2000\r\n" + b":1\r\n" * 251):
         for size in (1, 7, 10_000):
-            one = Announced(max_bytes=1000)
+            one = ReplySizes(max_bytes=1000)
             for piece in whole * 3:
                 one.feed(piece)
             with pytest.raises(InvalidReply, match="longer than"):
@@ -73,7 +73,7 @@ REPLIES = st.recursive(
 
 @given(st.lists(REPLIES, max_size=5), st.lists(st.integers(0, 200), max_size=6))
 def test_between_replies_nothing_is_left_wherever_they_are_cut(replies: list[bytes], cuts: list[int]) -> None:
-    one, reader, data = Announced(), hiredis.Reader(), b"".join(replies)
+    one, reader, data = ReplySizes(), hiredis.Reader(), b"".join(replies)
     edges = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
     for begin, end in itertools.pairwise(edges):
         one.feed(data[begin:end])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap.capture.cuts import Cuts
+from tap.capture.cut_packets import CutPackets
 from tap.capture.pcapng import RAW_IP, Packet
 
 
@@ -13,8 +13,8 @@ def packet(captured: int, size: int) -> Packet:
 
 
 def test_without_cut_packets_there_is_no_sentence() -> None:
-    assert not Cuts()
-    assert str(Cuts()) == ""
+    assert not CutPackets()
+    assert str(CutPackets()) == ""
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_without_cut_packets_there_is_no_sentence() -> None:
     ],
 )
 def test_each_kind_is_counted_with_its_remedy(packets: list[Packet], said: str) -> None:
-    cuts = Cuts()
+    cuts = CutPackets()
     for one in packets:
         cuts.add(one)
     assert cuts

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from tap.scenario import compare as comparing
-from tap.scenario.compare import BATCH, NAMED, READS, TTL_SLACK_MS, Difference, compare
+from tap.scenario import pair_difference
+from tap.scenario.pair_difference import BATCH, NAMED, READS, TTL_SLACK_MS, Difference, compare
 from tap.servers.failures import InvalidReply
 from tap.servers.info import Info
 from tests.servers.infos import info
@@ -20,7 +20,7 @@ from tests.servers.infos import info
 
 @pytest.fixture(autouse=True)
 def in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "MOMENT", 0.0)
+    monkeypatch.setattr(pair_difference, "MOMENT", 0.0)
 
 
 class Db:
@@ -135,7 +135,7 @@ def test_each_difference_is_named() -> None:
 )
 @pytest.mark.parametrize("of", [0, 1])
 def test_an_endless_scan_is_abandoned(scans: Iterator[Any], says: str, of: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "MAX_SCANS", 1000)
+    monkeypatch.setattr(pair_difference, "MAX_SCANS", 1000)
     both = pair()
     for node in both:
         put(node, "a", "1")
@@ -150,7 +150,7 @@ def test_an_endless_scan_is_abandoned(scans: Iterator[Any], says: str, of: int, 
 def test_a_scan_may_take_longer_for_the_keys_that_its_own_db_has(
     of: int, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "MAX_SCANS", 1000)
+    monkeypatch.setattr(pair_difference, "MAX_SCANS", 1000)
     both = pair()
     for node, count in zip(both, (5, 2), strict=True):
         put(node, "a", "1")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.capture.assembly import Assembler, Bytes, Gap, Item
-from tap.capture.pending import MAX_COUNT, Pending
+from tap.capture.pending_segments import MAX_COUNT, PendingSegments
 from tests.capture.test_assembly import made
 from tests.counting import growth
 
@@ -18,7 +18,7 @@ SEGMENTS = st.tuples(st.integers(-50, 50), st.binary(max_size=6), st.integers(0,
 @given(st.lists(st.one_of(SEGMENTS, st.none(), st.integers(-50, 50)), max_size=60))
 def test_it_behaves_as_a_table_with_a_known_minimum(does: list[tuple[int, bytes, int] | int | None]) -> None:
     """A segment is added, the nearest is taken (None), or the one at a position."""
-    pending, known = Pending(), dict[int, tuple[bytes, int]]()
+    pending, known = PendingSegments(), dict[int, tuple[bytes, int]]()
     for one in does:
         if isinstance(one, tuple):
             position, data, missing = one

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tap.capture.parts import CLOCK_SET, HEADING, MAX_PARTS, MIXED_UP, Steps, count_parts
+from tap.capture.concatenated_captures import CLOCK_SET, HEADING, MAX_PARTS, MIXED_UP, Steps, count_parts
 from tap.capture.pcapng import MAX_BLOCK, heading
 from tests.recording.captured import capture, read
 
