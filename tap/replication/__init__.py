@@ -4,7 +4,7 @@ Everything here is a function of the bytes passed in: no sockets, files, clocks,
 are arguments. For this reason the live tap, a recording and a test can share one implementation.
 
 Start with conversation.py, which routes bytes, and phase.py, which defines the order of the phases. events.py is the
-vocabulary.
+vocabulary; json_values.py writes it as JSON.
 
     grammars          requests, replies and grants; identity and strangers: what the peer says about itself
     handshake         matches requests with replies until data arrive; passing: clients that do not replicate

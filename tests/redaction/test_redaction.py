@@ -19,7 +19,7 @@ from tap.errors import ConfigError
 from tap.recorder import filling
 from tap.redaction.redaction import LinkRedaction, Redaction
 from tap.redaction.strict import ReplyMasker, StrictMasker
-from tap.replication import events
+from tap.replication import events, json_values
 from tap.replication.phase import Phase
 from tap.url import Address
 from tests.recording.support import comments, config, drain, exchange, hang, linked, listening, sides, tshark
@@ -422,7 +422,7 @@ def test_an_event_keeps_its_numbers_and_no_words_of_the_data(event: events.Event
             "fault_armed": {"spec": "drop (redacted)"},
             "fault_expired": {"spec": "drop (redacted)"},
             "fault_fired": {"spec": "drop (redacted)", "text": "(redacted)"},
-            "full_resync": {"reason": events.plain(events.Reason(code="forced_by_fault", text="(redacted)"))},
+            "full_resync": {"reason": json_values.plain(events.Reason(code="forced_by_fault", text="(redacted)"))},
             "rdb_problem": {"key": None, "text": "(redacted)"},
             "opaque": {"reason": "(redacted)"},
             "replica_talked_back": {"text": "(redacted)"},
