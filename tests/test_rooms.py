@@ -279,6 +279,7 @@ TESTED_ELSEWHERE = {
     "relay/tls_probe.py": "relay/test_tls_transport.py",
     "relay/connection_interface.py": "relay/test_performer.py",
     "replay/stream_parts.py": "replay/test_sender.py",
+    "replication/number_lines.py": "replication/test_request_follower.py",
     "replication/standing.py": "replication/test_resuming.py",
     "replication/watcher.py": "faults/test_link_faults.py",
 }

@@ -19,9 +19,10 @@ from tap.replication import events, strangers
 from tap.replication.events import Role, Side
 from tap.replication.grants import announces_rdb, is_grant
 from tap.replication.identity import SET_UP
-from tap.replication.passing import Passing, PassingStanding, ReplyCounter
+from tap.replication.passing import Passing, PassingStanding
 from tap.replication.phase import REPLIES, Lost, Phase
 from tap.replication.replies import MAX_LINE, LineReader, ReplyReader, readable
+from tap.replication.reply_counter import ReplyCounter
 from tap.replication.requests import Request, RequestReader, exchange
 from tap.replication.resync import Resync
 from tap.replication.state import State

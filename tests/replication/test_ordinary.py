@@ -15,8 +15,8 @@ from tap.replication.events import Event, Role, Side
 from tap.replication.memory import Memory
 from tap.replication.phase import Phase
 from tests.relay.wire import command
+from tests.replication.framing import REPLIES, REQUESTS
 from tests.replication.talk import ACK_0, ID, PING, PSYNC, RDB, Talk
-from tests.replication.test_passing import REPLIES, REQUESTS
 
 GRANTED = f"+FULLRESYNC {ID} 100\r\n".encode()
 FULL = GRANTED + b"$%d\r\n" % len(RDB) + RDB + PING
