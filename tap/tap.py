@@ -27,8 +27,10 @@ from tap.relay.dial import trouble_reaching
 from tap.relay.listener import Listener
 from tap.replication.events import Command, Event, MasterUnreachable, RdbKey
 from tap.status import Status
+from tap.thresholds import Threshold
 from tap.units import Limits, parse_duration
 from tap.url import Address, Url
+from tap.verdict.alerts import Alerts
 
 if TYPE_CHECKING:
     from tap.config.keywords import Keywords
@@ -118,6 +120,13 @@ class Tap(OnlyAsync):
         )
         self._first_faults = [parse(spec) for spec in config.faults]
         self.faults.check(*self._first_faults)
+        self._alerts = Alerts(
+            {
+                link.name: [Threshold.parse(one) for one in (config.alerts if link.alerts is None else link.alerts)]
+                for link in config.links
+            },
+            self.bus.publish,
+        )
         self._journal: deque[tuple[Told, int]] = deque()  # events, each with its memory in bytes
         self._journal_bytes = 0
         self._journal_end = 0  # the number of events ever put into the journal
@@ -140,6 +149,7 @@ class Tap(OnlyAsync):
                 await self.close()
                 raise
         self.bus.subscribe(self._remember, without=COUNTLESS)
+        self.bus.subscribe(self._count, without=COUNTLESS)
         for fault in self._first_faults:
             self.faults.add(fault)
         self.faults.changed = self._follow_plan
@@ -179,6 +189,7 @@ class Tap(OnlyAsync):
             await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
         finally:  # also after a cancellation
             self._buffers.close()
+            self._alerts.end(asyncio.get_running_loop().time())
             self.faults.clear()
             if self.recorder is not None:
                 await self.recorder.close()
@@ -336,6 +347,9 @@ class Tap(OnlyAsync):
         while len(self._journal) > KEPT or self._journal_bytes > KEPT_BYTES:
             self._journal_bytes -= self._journal.popleft()[1]
 
+    def _count(self, told: Told) -> None:
+        self._alerts.event(told, asyncio.get_running_loop().time())
+
     def _lost_bytes(self) -> int | None:
         return None if self.recorder is None else self.recorder.lost_bytes
 
@@ -354,6 +368,7 @@ class Tap(OnlyAsync):
             for one in tuple(listener.connections):
                 if one.has_a_clock:
                     one.tick(loop.time())
+        self._alerts.tick(self.status, loop.time())
 
 
 def _kinds(kind: object) -> tuple[type[Event], ...]:

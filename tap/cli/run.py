@@ -54,7 +54,8 @@ def run(
     base = _of_file(config)
     of_tap = given(Config, options)
     of_tap["links"] = (*base.get("links", ()), *_links(given(LinkConfig, options), of_tap.get("links", [])))
-    of_tap["faults"] = (*base.get("faults", ()), *of_tap.get("faults", []))
+    for name in ("faults", "alerts"):
+        of_tap[name] = (*base.get(name, ()), *of_tap.get(name, []))
     wanted = Config(**base | of_tap)
     console = Terminal()
     wanted = replace(wanted, ui=chosen(wanted.ui, console))

@@ -11,6 +11,7 @@ from tap.config.option import File, Given, Option, Several, Text, Time, Words, c
 from tap.errors import ConfigError
 from tap.hints import explained, refuse
 from tap.paths import in_a_directory
+from tap.thresholds import threshold_text
 from tap.units import Limits, parse_duration
 from tap.url import Address, Url
 
@@ -112,6 +113,17 @@ class Config:
             flags=("--fault",),
         ),
     ] = Given((), Words())
+    alerts: Annotated[
+        Several,
+        Option(
+            "RULE",
+            "Report when a figure passes a limit, and when it is back: 'lag > 10s', 'silence > 5s for 30s'.",
+            page="an [alert](../operate.md#alerts) of your own: `lag > 10s`, `lag > 50mb`, `silence > 5s for 30s`, "
+            "`resyncs > 2 in 10m`; may be repeated",
+            flags=("--alert",),
+            needs_parsing=True,
+        ),
+    ] = Given((), Words(threshold_text))
     seed: Annotated[
         int,
         Option(

@@ -25,6 +25,8 @@ class Keywords(TypedDict, total=False):
     """At which address masters see a replica: keep: its own; tap: the tap's, the default."""
     mask: str | Iterable[str]
     """Hide this capability of replicas from masters. May be repeated."""
+    alerts: str | Iterable[str]
+    """Report when a figure passes a limit, and when it is back: 'lag > 10s', 'silence > 5s for 30s'."""
     tls: bool
     """Use TLS towards the master, and verify its certificate."""
     cacert: Path | str | None

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from tap.config.option import File, Given, Option, Text, Words, check_words, declared, described
 from tap.errors import ConfigError
 from tap.hints import explained
+from tap.thresholds import threshold_text
 from tap.url import Address, Url, quoted
 
 DEFAULT_LINK = "main"
@@ -59,6 +60,7 @@ def _master(text: str | Url) -> Url:
 ELSEWHERE = {
     "commands": "every_command=True",
     "rdb_keys": "every_key=True",
+    "alert": "alerts=['lag > 10s']",
     "fault": "faults=['cut at=rdb:50%']",
     "write": "record_to='today.pcapng'",
     "record": "record_to='today.pcapng'",
@@ -82,8 +84,8 @@ ELSEWHERE = {
 class LinkConfig:
     """One link: where replicas connect, and their master. Loopback by default: a tap sees every key.
 
-    An address may be text, as on the command line: HOST:PORT, or a URL with options of TLS, see tap.url. If announce or
-    mask is None, the Config's value applies.
+    An address may be text, as on the command line: HOST:PORT, or a URL with options of TLS, see tap.url. If announce,
+    mask or alerts is None, the Config's value applies.
     """
 
     master: Annotated[
@@ -135,6 +137,15 @@ class LinkConfig:
             on_command_line=False,
         ),
     ] = Given(None, Words(capability))
+    alerts: Annotated[
+        Given[str | Iterable[str] | None, tuple[str, ...] | None],
+        Option(
+            "RULE",
+            "Alerts of this link, in place of those of all links.",
+            needs_parsing=True,
+            on_command_line=False,
+        ),
+    ] = Given(None, Words(threshold_text))
     tls: Annotated[
         bool,
         Option(

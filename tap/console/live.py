@@ -53,6 +53,8 @@ TIMELINE = (
     events.Handshake,
     events.Silent,
     events.SilentOver,
+    events.Alert,
+    events.AlertOver,
     events.Opaque,
     events.AckAheadOfMaster,
     events.ReplicaTalkedBack,

@@ -60,6 +60,7 @@ _ALARMING = (
     events.ResyncRefused,
     events.RdbProblem,
     events.Silent,
+    events.Alert,
     events.FaultFired,
     events.RecordingStopped,
     events.RecordingGap,
@@ -220,6 +221,23 @@ def _silent_over(event: events.SilentOver) -> str:
     return f"the {event.side.value} sends again, after {seconds(event.seconds)} of silence"
 
 
+def _alert(event: events.Alert) -> str:
+    side = "" if event.side is None else f" of the {event.side.value}"
+    lasts = f", for {seconds(event.seconds)} so far" if event.seconds else ""
+    return f"ALERT {event.rule}: {event.figure}{side} is {_amount(event.value, event.unit, event.at_least)}{lasts}"
+
+
+def _alert_over(event: events.AlertOver) -> str:
+    now = "the connection has ended" if event.value is None else f"now {_amount(event.value, event.unit)}"
+    peak = _amount(event.peak, event.unit, event.at_least)
+    return f"alert over: {event.rule} for {seconds(event.seconds)}, {peak} at its peak; {now}"
+
+
+def _amount(value: float, unit: str, at_least: bool = False) -> str:
+    said = {"bytes": lambda: size(int(value)), "seconds": lambda: seconds(value), "resyncs": lambda: f"{value:g}"}[unit]()
+    return f"at least {said}" if at_least else said
+
+
 def _stream(event: events.StreamStarted) -> str:
     buffered = f", {size(event.buffered)} came beside the RDB" if event.buffered else ""
     where = "; its offset is unknown" if event.offset is None else f" after offset {event.offset}"
@@ -318,6 +336,8 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.StreamStarted: _stream,
     events.Silent: _silent,
     events.SilentOver: _silent_over,
+    events.Alert: _alert,
+    events.AlertOver: _alert_over,
     events.Opaque: _opaque,
     events.AckAheadOfMaster: _ahead,
     events.ReplicaTalkedBack: _talked_back,

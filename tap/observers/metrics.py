@@ -203,6 +203,20 @@ METRICS: tuple[Metric, ...] = (
         value=lambda event: event.side.value,
     ),
     Counter(
+        name="alerts",
+        help="times a figure passed a threshold of `--alert`, as in `alert`: `lag`, `silence` or `resyncs`",
+        labels=(LINK, REPLICA, "figure"),
+        event=events.Alert,
+        value=lambda event: event.figure,
+    ),
+    Counter(
+        name="alerts_over",
+        help="alerts that have ended, as in `alert_over`; `alerts` less these are in force",
+        labels=(LINK, REPLICA, "figure"),
+        event=events.AlertOver,
+        value=lambda event: event.figure,
+    ),
+    Counter(
         name="ack_ahead_of_master",
         help="replicas that acknowledged more than was sent, as in `ack_ahead_of_master`",
         event=events.AckAheadOfMaster,

@@ -49,6 +49,8 @@ KEPT = (
     events.CaughtUp,
     events.Silent,
     events.SilentOver,
+    events.Alert,
+    events.AlertOver,
     events.ResyncRefused,
     events.RdbProblem,
     events.Opaque,

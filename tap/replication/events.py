@@ -540,6 +540,49 @@ class SilentOver(Event):
     seconds: float
 
 
+# ---- alerts (reported by verdict/) ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert(Event):
+    """A figure has passed a threshold of the operator's own (--alert); AlertOver ends that.
+
+    rule: as the operator wrote it. figure: "lag", "silence" or "resyncs". unit: of limit and value: "bytes", "seconds" or
+    "resyncs". at_least: the value is a lower bound. known_from: see Lag. side: the silent one, None for other figures.
+    seconds: for how long the figure has been too high.
+    """
+
+    rule: str
+    figure: str
+    unit: str
+    limit: float
+    value: float
+    at_least: bool
+    known_from: str
+    side: Side | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertOver(Event):
+    """An alert has ended.
+
+    rule, figure, unit, limit: see Alert. value: at the end, None if the connection has ended. peak: the highest value.
+    at_least: the peak is a lower bound. seconds: for how long the figure was too high. how: "back" below the limit, or
+    "closed" with its connection.
+    """
+
+    rule: str
+    figure: str
+    unit: str
+    limit: float
+    value: float | None
+    peak: float
+    at_least: bool
+    seconds: float
+    how: str
+
+
 # ---- faults (reported by faults/) ----
 
 
@@ -664,6 +707,8 @@ _KEPT: tuple[type[Event], ...] = (
     CaughtUp,
     Silent,
     SilentOver,
+    Alert,
+    AlertOver,
     FaultArmed,
     FaultFired,
     FaultExpired,

@@ -67,6 +67,7 @@ def test_text_is_read_as_on_the_command_line(tmp_path: Path) -> None:
         ({"links": LinkConfig(master="h:1", announce="keep")}, "--announce keep"),
         ({"mask": ("capa:eof",)}, "--mask"),
         ({"links": LinkConfig(master="h:1", mask=("capa:eof",))}, "--mask"),
+        ({"alerts": "lag > 10s"}, "--alert"),
         ({"record_to": Path("x.pcapng"), "record_without_rdb": True}, "--without-rdb"),
         ({"record_to": Path("x.pcapng"), "record_redact": ("values",)}, "--redact"),
     ],

@@ -97,6 +97,7 @@ duration = "10m"
 commands = true
 rdb_keys = true
 faults = ["delay 20ms"]
+alerts = ["lag > 10s", "silence > 5s for 1m"]
 seed = 7
 max_connections = 5
 max_connections_per_address = 2
@@ -120,13 +121,20 @@ master = "h:1"
 listen = ":2"
 announce = "tap"
 mask = ["capa:psync2"]
+alerts = ["lag > 1mb"]
 """
 
 
 def test_every_option_of_a_file_is_read_as_in_python(tmp_path: Path) -> None:
     path = tmp_path / "tap.toml"
     path.write_text(EVERY_KEY)
-    link: dict[str, Any] = {"master": "h:1", "listen": ":2", "announce": "tap", "mask": "capa:psync2"}
+    link: dict[str, Any] = {
+        "master": "h:1",
+        "listen": ":2",
+        "announce": "tap",
+        "mask": "capa:psync2",
+        "alerts": "lag > 1mb",
+    }
     assert load(path) == Config(
         links={"a": link},
         ui="json",
@@ -134,6 +142,7 @@ def test_every_option_of_a_file_is_read_as_in_python(tmp_path: Path) -> None:
         every_command=True,
         every_key=True,
         faults="delay 20ms",
+        alerts=("lag > 10s", "silence > 5s for 1m"),
         seed=7,
         max_connections=5,
         max_connections_per_address=2,

@@ -30,6 +30,25 @@ def rdb_finished(**changes: Any) -> events.RdbFinished:
     return dataclasses.replace(whole, **changes)
 
 
+def alert(figure: str, unit: str, **fields: Any) -> events.Alert:
+    given: dict[str, Any] = {"at_least": False, "known_from": "wire", "side": None, "seconds": 0.0}
+    return events.Alert(rule="lag > 50mb", figure=figure, unit=unit, limit=0, **given | fields)
+
+
+def alert_over(value: float | None) -> events.AlertOver:
+    return events.AlertOver(
+        rule="lag > 50mb",
+        figure="lag",
+        unit="bytes",
+        limit=50 * 2**20,
+        value=value,
+        peak=60 * 2**20,
+        at_least=False,
+        seconds=34.0,
+        how="back",
+    )
+
+
 def silent(**fields: Any) -> events.Silent:
     whole: dict[str, Any] = {
         "side": events.Side.REPLICA,
@@ -90,6 +109,26 @@ def caught_up(size: int | None, at_least: int, at_most: int) -> events.CaughtUp:
         (
             events.SilentOver(side=events.Side.MASTER, seconds=22.0),
             "the master sends again, after 22.0 s of silence",
+        ),
+        (
+            alert("lag", "bytes", value=60 * 2**20, at_least=True),
+            "ALERT lag > 50mb: lag is at least 60.0 MB",
+        ),
+        (
+            alert("silence", "seconds", value=8.0, side=events.Side.MASTER, seconds=3.0),
+            "ALERT lag > 50mb: silence of the master is 8.0 s, for 3.0 s so far",
+        ),
+        (
+            alert("resyncs", "resyncs", value=3),
+            "ALERT lag > 50mb: resyncs is 3",
+        ),
+        (
+            alert_over(value=2**20),
+            "alert over: lag > 50mb for 34.0 s, 60.0 MB at its peak; now 1.0 MB",
+        ),
+        (
+            alert_over(value=None),
+            "alert over: lag > 50mb for 34.0 s, 60.0 MB at its peak; the connection has ended",
         ),
         (caught_up(0, 0, 0), "caught up at offset 70: it lacked nothing"),
         (

@@ -342,6 +342,8 @@ NAMES = {
     "redis_tap.main.opaque": "c",
     "redis_tap.main.rdb_problems.damaged": "c",
     "redis_tap.main.silences.master": "c",
+    "redis_tap.main.alerts.lag": "c",
+    "redis_tap.main.alerts_over.lag": "c",
     "redis_tap.main.ack_ahead_of_master": "c",
     "redis_tap.main.replica_talked_back.error": "c",
     "redis_tap.main.connections": "g",
@@ -365,6 +367,7 @@ OWN = {
     "problem": "damaged",
     "what": "error",
     "side": "master",
+    "figure": "lag",
 }
 
 

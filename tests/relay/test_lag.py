@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -97,6 +98,40 @@ def test_a_server_that_is_stopped_is_silent_until_it_goes_on(servers: Servers, n
             assert tap.events(events.SilentOver)[-1].side is side
             assert tap.events(events.SilentOver)[-1].seconds >= silent.seconds
         assert all(one.role is Role.RDB_CHANNEL for one in tap.events(events.LinkClosed))
+
+
+def test_alerts_have_a_beginning_and_an_end(servers: Servers) -> None:
+    """The one link has rules of its own, the other those of all links."""
+    master = servers.start("redis-7.0", "client-output-buffer-limit", "replica 0 0 0")
+    stopped, busy = servers.start("redis-7.0"), servers.start("redis-7.0")
+    one, other = two_links(master).links
+    with TapThread(
+        Config(links=(one, replace(other, alerts=())), alerts=("lag > 1mb", "lag > 2s", "silence > 1h"))
+    ) as tap:
+        for link, replica in (("a", stopped), ("b", busy)):
+            follow(replica, port_of(tap, link))
+            wait_until(lambda replica=replica: is_up(replica))  # type: ignore[misc]
+        level(master, stopped, busy)
+        os.kill(stopped.pid, signal.SIGSTOP)
+        try:
+            fill(master, 30)
+            tap.wait_for(events.Alert, 2)
+        finally:
+            os.kill(stopped.pid, signal.SIGCONT)
+        level(master, stopped, busy)
+        tap.wait_for(events.AlertOver, 2)
+        alerts, over = tap.events(events.Alert), tap.events(events.AlertOver)
+        assert {told.link for told in tap.told if isinstance(told.event, events.Alert)} == {"a"}
+        assert {alert.rule for alert in alerts} == {one.rule for one in over} == {"lag > 1mb", "lag > 2s"}
+        assert all(alert.value > alert.limit for alert in alerts)
+        assert all(one.value is not None and one.value <= one.limit < one.peak and one.how == "back" for one in over)
+        os.kill(stopped.pid, signal.SIGSTOP)
+        try:
+            tap.wait_for(events.Alert, 3)
+            tap.cut()
+            assert tap.wait_for(events.AlertOver, 3).how == "closed"
+        finally:
+            os.kill(stopped.pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("name", NAMES)
