@@ -6,7 +6,7 @@ their figures agree, and none of them keeps an ended connection alive.
 
 No bytes are relayed while the event loop creates these records, so they have to be cheap. ConnectionStatus is a
 NamedTuple because a frozen dataclass of this size takes five times as long to create, and the record of an ordinary
-client is created again only after its bytes have moved. 10,000 idle clients take 6 ms; 10,000 replicas would take 60 ms.
+client is created again only after its bytes have moved. 10,000 idle clients take 6 ms, 10,000 replicas 42 ms.
 """
 
 from __future__ import annotations

@@ -185,5 +185,5 @@ def test_ten_thousand_connections_cost_the_event_loop_little(make: Callable[[], 
             listener.connections.clear()
             return took
 
-    # Idle clients took 6 ms and replicas 60 ms here; the limits leave room for a slower machine.
+    # Idle clients took 6 ms and replicas 42 ms here; the limits leave room for a slower machine.
     assert min(asyncio.run(run())[1:]) < (0.02 if make is pooled else 0.2)

@@ -48,6 +48,8 @@ class Conversation(State):
     The receive methods never raise because of a peer's bytes. An exception from them is a bug in redis-tap.
     """
 
+    __slots__ = ("_handshake", "_memory", "_talk_back", "resync")
+
     def __init__(
         self,
         tell: Callable[[Event], None],

@@ -16,6 +16,7 @@ from tap.faults.work import Work
 from tap.relay import closing, performer
 from tap.relay.performer import Performer
 from tap.replication import events
+from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tests.relay.wire import (
     BASE,
@@ -148,12 +149,11 @@ def test_a_delay_before_a_replica_that_does_not_read_costs_no_time(monkeypatch: 
         sent = fill(ends.tap, ends.master)
         ticks = 0
 
-        def tick(_: object) -> None:
+        def tick(*_: object, **__: object) -> None:
             nonlocal ticks
             ticks += 1
 
-        link = only_link(ends.tap)
-        link.conversation.tick = lambda *_, **__: tick(_)  # type: ignore[method-assign]
+        monkeypatch.setattr(Conversation, "tick", tick)
         before = woken
         wait_until(lambda: ticks >= 5)
         assert woken - before < 10
