@@ -40,7 +40,7 @@ format: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench $(ONLY)
 
-# Lines and branches that tests run, real servers aside: a table of all rooms. With ROOM=faults, those that the room's own
+# Lines and branches that a sample of the tests runs, real servers aside: a table of all rooms. With ROOM=faults, those that the room's own
 # tests run, by module; ROOM=beside for what is in no room.
 coverage: $(VENV)/dev
 	$(BIN)/python -m tests.coverage $(ROOM)

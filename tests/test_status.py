@@ -162,6 +162,7 @@ def test_a_tap_reports_the_state_of_its_links_and_connections(servers: Servers, 
         assert abs(status.time - time.time()) < WITHIN
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("make", [pooled, granted])
 def test_ten_thousand_connections_cost_the_event_loop_little(make: Callable[[], Conversation]) -> None:
     """Clients at rest, whose records are reused, and replicas, whose records are not."""
