@@ -485,8 +485,7 @@ class Assembler:
                 half.hole_since = time if half.hole_since is None else half.hole_since
                 return
             data, missing = half.pending.pop(half.position + ahead)
-            if -ahead < len(data) + missing:
-                yield from self._next(connection, side, data, missing, -ahead, time)
+            yield from self._next(connection, side, data, missing, -ahead, time)
         half.hole_since = None
 
     def _overdue(self, connection: Connection, side: int, time: int) -> Iterator[Item]:

@@ -152,7 +152,7 @@ class RecordedConnection(Intake):
         conversation = self.conversation
         if self._command is not None or self._commands or (self._replies.is_looking and self._replies_end is None):
             return False
-        is_behind_rdb = (conversation.stream or conversation.rdb_end) is not None and self._omitted is None
+        is_behind_rdb = (conversation.stream or conversation.rdb_end) is not None
         return self._redaction is None and (is_behind_rdb or not self._without_rdb)
 
     def _keep(self, number: int, data: memoryview, begin: int, *, may_end_file: bool) -> None:

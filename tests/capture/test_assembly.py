@@ -199,6 +199,15 @@ def test_a_reset_after_a_hole_ends_the_connection_after_a_gap() -> None:
     assert story([*unknown, *sent(10, 20)[::2]], step=1000)[0] == ["from start", all_of(0, 20), ("reset", 1, True)]
 
 
+def test_a_reset_that_waits_ends_the_connection_with_the_bytes_before_it() -> None:
+    taking = Taking()
+    assert taking.at(1, server(0, b"abc")) == [b"abc"]
+    assert taking.at(2, made(1, FIRST, 6, flags=RST)) == []
+    assert taking.at(3, server(3, b"d")) == [b"d"]
+    assert taking.at(4, server(4, b"ef")) == [b"ef", "Ended"]
+    assert taking.at(5, acknowledgement(6)) == []
+
+
 @pytest.mark.parametrize("away", [FAR, -FAR, 3000])
 def test_a_syn_on_a_live_connection_is_ignored(away: int) -> None:
     for bad in (made(0, 8, away, flags=SYN), made(1, FIRST, away, flags=SYN | ACK, acknowledged=FAR)):
@@ -464,13 +473,17 @@ def test_a_cut_segment_lacks_its_end_and_no_copy_changes_that() -> None:
 
 
 def test_segments_of_connections_that_alternate_go_to_the_right_one() -> None:
-    """Also if a host connects to itself, and if equal addresses are not the same objects."""
-    pairs = [(CLIENT, SERVER), (Endpoint("10.0.0.1", 50001), SERVER), (CLIENT, Endpoint("10.0.0.1", 50001))]
+    """Also if a host connects to itself, whoever speaks first, and if equal addresses are not the same objects."""
+    third = Endpoint("10.0.0.1", 50001)
+    pairs = [(CLIENT, SERVER), (third, SERVER), (CLIENT, third)]
     assembler = Assembler()
     found: dict[tuple[Endpoint, Endpoint], bytes] = {}
     for at in range(4):
         for opener, other in pairs:
-            for ends in ((opener, other), (other, opener), (opener, other)):
+            turns = [(opener, other), (other, opener), (opener, other)]
+            if at % 2:
+                turns.sort(key=lambda ends: ends[0] is opener)
+            for ends in turns:
                 source, target = ends
                 if at == 2:
                     source, target = Endpoint(source.host, source.port), Endpoint(target.host, target.port)
@@ -486,6 +499,13 @@ def test_segments_of_connections_that_alternate_go_to_the_right_one() -> None:
     for opener, other in pairs:
         assert found[opener, other] == b"".join(f"{at}{opener.port}".encode() * 2 for at in range(4))
         assert found[other, opener] == b"".join(f"{at}{other.port}".encode() for at in range(4))
+
+
+def test_a_run_that_is_distant_in_both_directions_is_another_connection() -> None:
+    run = [made(1, FIRST + FAR, at * 10, b"%010d" % at, acknowledged=8 + FAR) for at in range(10, 10 + PROOF)]
+    assert story([*OPENING, *sent(0, 10), *run])[0] == [
+        "from start", all_of(0, 10), "from the middle", all_of(10, 10 + PROOF)
+    ]  # fmt: skip
 
 
 def test_a_distant_run_of_cut_segments_stays_together_and_lacks_the_cut_bytes() -> None:

@@ -174,6 +174,13 @@ def test_the_search_in_pcapng_ends_at_bytes_that_cannot_be_read(broken: bytes) -
     assert counted(head + b"".join(before) + broken + after * 2) == 2
 
 
+def test_the_search_in_pcapng_goes_on_after_a_block_of_the_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = section("<") + interface("<", 9) + b"".join(packet("<", 6, 0, time) for time in TWICE[:5])
+    monkeypatch.setattr("tap.capture.parts.MAX_BLOCK", 64)
+    assert counted(head + block("<", 0x0BAD, bytes(52)) + packet("<", 6, 0, 0)) == 3
+    assert counted(head + block("<", 0x0BAD, bytes(56)) + packet("<", 6, 0, 0)) == 2
+
+
 def test_the_search_in_pcap_ends_at_bytes_that_cannot_be_read() -> None:
     head = ordered_pcap("<", 0xA1B23C4D, 10**9, TWICE[:5])
     longest = struct.pack("<4I", 1_700_000_060, 0, MAX_BLOCK, 0) + bytes(MAX_BLOCK)

@@ -127,6 +127,11 @@ def test_a_comment_that_is_too_long_is_cut() -> None:
     )
 
 
+def test_an_empty_comment_at_the_end_of_a_block_is_a_comment() -> None:
+    found, problems = of(SECTION, interface(), enhanced(rest=struct.pack("<HH", 1, 0)))
+    assert ([packet.comments for packet in found], problems) == ([("",)], [])
+
+
 def test_a_packet_without_a_time_gets_that_of_the_previous_one() -> None:
     def simple(size: int, data: bytes) -> bytes:
         return raw(3, struct.pack("<I", size) + data)

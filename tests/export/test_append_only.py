@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from tap.errors import RecordingError
 from tap.export import append_only
-from tap.export.append_only import MANIFEST, MANIFEST_TEXT, write_aof, write_commands
+from tap.export.append_only import INCREMENT, MANIFEST, MANIFEST_TEXT, write_aof, write_commands
 from tap.recording.history import index
 from tests.conftest import need
 from tests.recording.restoring import restored
-from tests.recording.wires import as_packets, reading
+from tests.recording.wires import Wire, as_packets, reading
 from tests.relay.wire import command
 from tests.support import Capture, captures, client
 
@@ -193,6 +193,21 @@ def test_the_time_of_an_expiry_is_that_of_the_end_of_its_command_and_asked_for_n
     assert kept[2] == command("PEXPIREAT", "k", str(ends[2] + 1000))
     assert kept[4] == command("SET", "k", "v", "PXAT", str(ends[4] + 9))
     assert asked == [ends[2], ends[4]]
+
+
+def test_an_expiry_in_a_directory_counts_from_when_its_command_came(tmp_path: Path) -> None:
+    rdb = b"REDIS0011\xff" + bytes(8)
+    wire = Wire()
+    wire.open()
+    wire.send(0, command("PSYNC", "?", "-1"))
+    wire.send(1, b"+FULLRESYNC %s 100\r\n$%d\r\n%b" % (b"a" * 40, len(rdb), rdb))
+    wire.send(1, SELECT + SET, at=wire.now + 10**9)
+    wire.send(1, command("EXPIRE", "a", "7"), at=wire.now + 3 * 10**9 + 456_789_012)
+    read = reading(wire.packets)
+    (chapter,) = index(read).chapters()
+    write_aof(read, chapter, tmp_path / "data")
+    until = wire.now // 10**6 + 7000
+    assert split((tmp_path / "data" / INCREMENT).read_bytes())[-1] == command("PEXPIREAT", "a", str(until))
 
 
 COMMANDS = [SELECT, SET, MULTI, EXEC, command("PING"), command("EXPIRE", "k", "1"), command("SET", "k", "v" * 90), b"\n"]

@@ -31,6 +31,14 @@ def test_a_file_appears_once_it_is_complete_for_its_owner_alone(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_that_is_complete_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for name in "abc":
+        with new_file(tmp_path / name):
+            pass
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_directory_appears_with_its_files(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with new_directory(path) as folder:

@@ -169,7 +169,12 @@ def test_each_byte_is_kept_or_reported_missing_and_kept_bytes_can_be_read(seeds:
 # ---- the beginning of the next file in a rotation ----
 
 
-def states(path: Path, said: list[tuple[Side, bytes]], lost: str = "") -> list[tuple[LinkState, list[bytes]]]:
+ASKS_AND_GRANTS = [(Side.REPLICA, asks(BASE)), (Side.MASTER, GRANT)]
+
+
+def states(
+    path: Path, said: list[tuple[Side, bytes]], lost: str = "", secured: events.Secured | None = None
+) -> list[tuple[LinkState, list[bytes]]]:
     """At first and after each item: what the next file would begin with, and the data that follows there."""
     found: list[tuple[LinkState, list[bytes]]] = []
 
@@ -181,6 +186,8 @@ def states(path: Path, said: list[tuple[Side, bytes]], lost: str = "") -> list[t
         if lost:
             conversation.lost(Side.MASTER, lost)
         link = connect(bus, writes, 1, conversation)
+        if secured is not None:
+            bus.publish("link", 1, "", secured)
         for side, data in [(Side.REPLICA, b""), *said]:
             if side is Side.MASTER:
                 conversation.receive_from_master(data, 1.0)
@@ -213,6 +220,14 @@ def test_a_file_repeats_a_handshake_until_it_ends_and_then_states_where_the_link
     assert [state.standing is None for state, _ in found] == [True] * 5 + [False] * 2
     assert [[one["event"] for one in state.said] for state, _ in found] == [*[[]] * 4, ["full_resync"], [], []]
     assert [data for _, data in found] == [[data for _, data in said[:count]] for count in range(5)] + [[], []]
+
+
+def test_every_file_says_which_legs_speak_tls(tmp_path: Path) -> None:
+    secured = events.Secured(side=Side.MASTER, version="TLSv1.3", cipher="c", certificate="CN=m", verified=True)
+    found = states(tmp_path / "a.pcapng", [*ASKS_AND_GRANTS, (Side.MASTER, PING)], secured=secured)
+    assert [[one["event"] for one in state.said] for state, _ in found][:2] == [["secured"], ["secured"]]
+    assert [state.standing is None for state, _ in found] == [True, True, False, False]
+    assert [[one["cipher"] for one in state.said if one["event"] == "secured"] for state, _ in found] == [["c"]] * 4
 
 
 def test_a_link_that_is_not_understood_has_no_handshake_that_is_repeated(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from tap.bus import Told
 from tap.errors import RecordingError
 from tap.recording import history
-from tap.recording.history import MARK_EVERY, Chapter, Index, Marks, Rdb, Stretch, index
+from tap.recording.history import MARK_EVERY, Chapter, Index, Marks, Rdb, Stretch, copy_stream, index
 from tap.replication import events
 from tests.conftest import need
 from tests.recording.support import config
@@ -193,6 +194,9 @@ def test_every_capture_gives_its_rdbs_and_streams_to_the_byte(capture: Capture, 
             part = stream[one.offset - chapter.offset : one.end_offset - chapter.offset]
             assert part == sent[order[one.connection - 1]][one.start : one.end]
         assert len(stream) == chapter.end - chapter.offset
+        alone = io.BytesIO()
+        assert copy_stream(read, chapter.stretches, alone).times == marks.times
+        assert alone.getvalue() == stream
         assert not marks.offsets or marks.offsets[-1] == chapter.end
         assert list(marks.times) == sorted(marks.times)
         assert list(marks.offsets) == sorted(marks.offsets)

@@ -167,6 +167,25 @@ def test_after_a_gap_in_the_handshake_offsets_are_unknown() -> None:
     assert re.search(rf"{len(GRANT)} bytes from the master are missing, bytes 0 to {len(GRANT)} \(", found.lines()[0])
 
 
+def test_an_acknowledgement_shows_that_a_grant_is_missing_and_the_stream_is_looked_for() -> None:
+    """The gap ends at the first command found: what came before it cannot be read."""
+    lost, inside, stream = b"+CONTINUE\r\n", command("SET", "a", "b")[5:], b"".join(STREAM)
+    wire = Wire()
+    wire.open()
+    wire.send(0, asks(BASE))
+    wire.flow.skip(1, len(lost))
+    wire.send(1, b"\n")
+    wire.send(0, b"", at=wire.now + 60 * 10**9)
+    wire.send(0, command("REPLCONF", "ACK", str(BASE)))
+    wire.send(1, inside)
+    wire.send(1, stream)
+    found, heard = account(wire.packets)
+    (one,) = found.missing
+    assert (one.cause, one.side, one.start, one.end) == ("gap", Side.MASTER, 0, len(lost + b"\n" + inside))
+    assert one.lost_bytes == len(lost)
+    assert len(of(heard, Command)) == len(STREAM)
+
+
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
 def test_a_command_is_reported_or_something_is_missing(capture: Capture) -> None:
     whole = as_packets(capture, 1448, random.Random(1))
