@@ -245,6 +245,21 @@ def test_no_two_modules_have_one_name() -> None:
     assert not NAMED_ALIKE.keys() - alike, "these names stand once"
 
 
+def named(docstring: str) -> set[str]:
+    """The modules that a room's docstring names: in the first column of a table, or with .py."""
+    rows = re.findall(r"^ *(\w+(?:, \w+)*) {2,}\S", docstring, re.MULTILINE)
+    return {name for row in rows for name in row.split(", ")} | set(re.findall(r"\b(\w+)\.py\b", docstring))
+
+
+def test_the_docstring_of_a_room_says_what_each_of_its_modules_is() -> None:
+    """From `ls tap/` and these a reader finds the place of a change. kinds/ has a file for each kind of fault."""
+    rooms = {path.parent for path, _ in modules()} - {ROOT / "tap", ROOT / "tap" / "faults" / "kinds"}
+    for room in rooms:
+        said = named(ast.get_docstring(ast.parse((room / "__init__.py").read_text()), clean=False) or "")
+        inside = {path.stem for path in room.glob("*.py")} - {"__init__"}
+        assert not inside - said, f"give each a phrase in the docstring of tap/{room.name}/__init__.py"
+
+
 # A module whose tests are not in a file of its name, and the file where they are: it is a part of what that one is
 # about, or a few lines of types that are used there.
 TESTED_ELSEWHERE = {

@@ -1,9 +1,20 @@
 """Packet captures: reading the connections in a file of packets, and writing one. Knows TCP, but nothing of Redis.
 
-Reading, from the outside in: files.py (paths, directories, stdin), content.py (decompression),
-concatenated_captures.py (several in one file), pcapng.py and pcap.py (the two containers), layers.py (from a frame to a
-TCP segment, with tunnels.py and fragments.py), assembly.py (from segments to the bytes of a connection, with their gaps),
-tls.py (connections that cannot be read because they are encrypted).
+Reading, from the outside in:
 
-Writing: packets.py (bytes of a connection as packets, compiled), output.py (one file), rotation.py (a series of files).
+    files                    paths, directories, stdin
+    content                  decompression
+    concatenated_captures    several captures in one file
+    pcapng, pcap             the two containers
+    layers                   from a frame to a TCP segment, through tunnels.py and fragments.py
+    segments                 the vocabulary of segments
+    assembly                 from segments to the bytes of a connection; pending_segments.py wait for earlier ones
+    cut_packets, problems    what the capture lacks, and what cannot be read
+    tls                      connections that cannot be read because they are encrypted
+
+Writing:
+
+    packets                  bytes of a connection as packets (compiled)
+    output                   one file
+    rotation                 names and ages of a series of files; recorder/ decides when the next one begins
 """

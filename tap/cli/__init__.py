@@ -1,9 +1,14 @@
 """The command `redis-tap`: one module per verb. Arguments in, one call of the library, printing out; no logic.
 
-chaos, demo, diff, export, faults, rdb, replay, run and show are the verbs. options.py makes the parameters of run from
-the declarations in tap/config/; choosing.py declares those that select a part of a recording. chaos_campaign.py,
-replay_as_master.py and replay_to_server.py run and show what their verbs only parse. ending.py, hangup.py, progress.py,
-stdout.py and ui.py are what several verbs share: signals, closed outputs, progress bars, the choice of a display.
+chaos, demo, diff, export, faults, rdb, replay, run, show    the verbs
+options             the parameters of run, from the declarations in tap/config/
+choosing            the parameters that select a part of a recording
+chaos_campaign      runs and shows what chaos.py parses
+replay_as_master    runs and shows what replay.py parses: to replicas
+replay_to_server    the same, to a server
+ui                  which display a verb has
+progress, stdout    progress bars; outputs that were closed
+ending, hangup      signals, and a terminal that is gone
 """
 
 from __future__ import annotations

@@ -1,8 +1,19 @@
 """Everything that people read on a terminal. These modules receive the tap as an argument and never act on it.
 
-terminal.py and stderr.py are the border: all text passes them, and nothing from outside acts there as a command or as
-markup. Events become sentences in sentences.py, lines in lines.py, and the live view in live.py (what is kept) and
-screen.py (one frame). The reports are named for what they report: chaos_report, junit, fault_table, rdb_report,
-stats_report, replay_view, send_report, demo_story. rdbtools_formats.py, rdbtools_callbacks.py and
-rdbtools.py are rdb's output formats; figures.py writes numbers.
+    terminal, stderr         the border that all text passes: nothing from outside acts as a command or as markup
+    sentences                an event in words: plain text without a style
+    lines                    `--ui log` and `--ui json`: one line per event
+    live, screen             the live view: what is kept, and one frame, drawn
+    figures                  numbers in words
+    trouble                  errors in the event loop itself
+    demo_story               what `redis-tap demo` shows
+    chaos_report, junit      results of chaos: for people, and for build servers
+    fault_table              `redis-tap faults`
+    rdb_report               the content of an RDB
+    stats_report             statistics of a recording
+    diff_report              differences of two data sets
+    replay_view, send_report  a recording that is played to replicas, or sent to a server
+    rdbtools_formats         an RDB in the formats of rdbtools' `rdb`, by rdbtools.py and rdbtools_callbacks.py
+
+Colours are added where text is drawn: in screen.py, demo_story.py and the reports.
 """

@@ -3,10 +3,10 @@
     written = tap.export.rdb("today.pcapng", "dump.rdb", until=datetime(2026, 1, 31, 12))
     print(written.rdb.offset, written.lacking)
 
-    exports.py       rdb(), aof(), resp(), jsonl(), parquet(): what users call, and the records of what was written
-    source.py        the recording that is read, and what the answer lacks
-    destination.py   the file, directory or output that is written: completely or not at all
-    append_only.py, stream_bytes.py, rows.py   what belongs into each form
+    exports                           rdb(), aof(), resp(), jsonl(), parquet(): what users call, and what each wrote
+    source                            the recording that is read, and what the answer lacks
+    destination                       the file, directory or output: written completely or not at all; compressed, too
+    append_only, stream_bytes, rows   what belongs into each form
 
 recording/ knows what a recording holds (history.py) and chooses the part to export (choice.py).
 """

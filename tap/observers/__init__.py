@@ -1,6 +1,11 @@
 """What observes a tap besides its screen: metrics for StatsD, scripts of users, and classes that Python users write.
 
-An observer (observer.py) is one class in one file, and one line in registry.py. The Tap attaches each to its bus
-(attached.py) and knows none by name. Observers receive events and give nothing back: whatever happens to one (a host that
-is down, a script that sleeps, computes, fails or dies) is reported as an ObserverTrouble, and delays no link.
+    observer            what an observer may fill in: one class in one file
+    registry            the observers that options ask for: one line each
+    attached            attaches each observer to the tap's bus; the tap knows none by name
+    metrics, statsd     what a tap measures, each declared once; sends it to a StatsD server
+    script, scripted    a script of a user; the process that runs it
+
+Observers receive events and give nothing back: whatever happens to one (a host that is down, a script that sleeps,
+computes, fails or dies) is reported as an ObserverTrouble, and delays no link.
 """

@@ -14,6 +14,16 @@
 A source is a binary file, a pipe, or any iterable of bytes. tape.py explains the mechanism and is the place to start:
 the parser writes what it finds on a tape of numbers, and readers of the tape (Summary, KeyReader, JsonLines, or one of
 your own) take from it what they need.
+
+    parser, states        bytes in, a tape out; the states between two pieces of bytes
+    values, strings       values one element at a time; lengths, strings, and packed values in them
+    packed                listpack, ziplist, intset, zipmap
+    integers, lzf, crc64  integers, compression, the checksum
+    problem               what is wrong with an RDB, and where
+    tape, tokens          what is found, as numbers; their vocabulary
+    keys, summary         readers of a tape: the keys without values; totals
+    jsonl, json_parts     a line of JSON for each key; its rarer parts
+    handler, callbacks    one method for each kind of element: ours, and rdbtools'
 """
 
 from __future__ import annotations

@@ -17,9 +17,20 @@ The way of a packet, from the bytes of a file to a line of `redis-tap show`:
     replication/           the conversation: bytes become events
     console/lines.py       an event becomes a line, if filters.py wants it
 
-recording.py is the door for programs. missing.py keeps account of what could not be reported. history.py finds in a
-recording what a master had, and choice.py which part of it is meant. filters.py and moments.py are the questions,
-stats.py is an answer in bounded memory.
+Beside that way:
+
+    recording, link           the door for programs: a recording, and a summary of one connection
+    missing, offset_spans     what could not be reported; which offsets were seen
+    role_evidence             which end is the replica, without the beginning of the connection
+    announcements             what comments say of a connection, kept until its packet comes
+    boundary                  where a command begins, in a stream whose start was not captured
+    seen_commands             the same command on another connection
+    ticking                   which connections need a tick of the clock
+    playing, byte_observer    interfaces: of a played connection with its player; of what receives a master's bytes
+    history                   what a master had, as a recording shows it
+    choice, inventory         which part of that is meant; what there is, when nothing fits
+    filters, moments          the questions: links, keys, offsets; times
+    stats                     an answer in bounded memory
 """
 
 from typing import TYPE_CHECKING, Any

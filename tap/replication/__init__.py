@@ -4,14 +4,30 @@ Everything here is a function of the bytes passed in: no sockets, files, clocks,
 are arguments. For this reason the live tap, a recording and a test can share one implementation.
 
 Start with conversation.py, which routes bytes, and phase.py, which defines the order of the phases. events.py is the
-vocabulary; json_values.py writes it as JSON.
+vocabulary.
 
-    grammars          requests, replies and grants; identity and strangers: what the peer says about itself
-    handshake         matches requests with replies until data arrive; passing: clients that do not replicate, by
-                      request_follower and reply_counter
-    resync            what is requested and granted, and why (reasons); two_connections: the RDB on a second connection
-    snapshot          the RDB as it passes; payload: where its bytes end
-    stream            commands and offsets; scanner: the loop that splits commands; decoder: undoes a dialect's encoding
-    memory            what one connection teaches the next; succession: which replication ID continues which
-    resuming          start reading in the middle, from a standing
+    conversation, state            one connection: the bytes of both directions; what its parts know of it together
+    phase                          which phases there are, and which may follow which
+    events, json_values            what is reported: one frozen object for each fact; these as JSON
+    requests, replies              what a replica sends and a master answers before the data
+    number_lines                   the number in a line of RESP, digit by digit
+    unasked_errors                 what a master answers without a request
+    grants                         the lines that grant a resync or announce an RDB
+    handshake                      matches requests with replies until data arrive
+    identity, strangers            what the peer says about itself; peers that do not replicate
+    passing                        clients that do not replicate: request_follower.py and reply_counter.py follow them
+    passwords                      which words are passwords: for recordings, events and logs; the only such table
+    resync, reasons                what is requested and granted, and why it was a full resync
+    two_connections, rendezvous    the RDB on a second connection, and how the two find each other
+    snapshot, payload              the RDB as it passes; where its bytes end
+    stream, scanner                commands and offsets; the loop that splits commands
+    command_arguments, heads       of each command all arguments; of each command the name, the keys and the size
+    keyspecs, dbs                  which arguments are keys; which databases a command reaches
+    decoder                        undoes a dialect's encoding
+    acks, talkback                 REPLCONF ACK, and what else a replica sends during the stream
+    catching_up, lag, lag_clock    how far a replica is behind, in bytes and in time
+    silence                        which side has stopped sending
+    memory, succession             what one connection teaches the next; which replication ID continues which
+    standing, resuming             where a conversation stands, and how another one continues from there
+    watcher                        how faults see each frame before it is passed on
 """

@@ -1,15 +1,37 @@
 """Chaos experiments: a master, a replica, a tap between them, harmful steps, and a verdict.
 
-load.py reads a scenario (actions.py its steps, versions.py the servers it is for), experiment.py carries it out, and
-campaign.py runs many scenarios side by side. One run has three parts:
+    load                 reads a scenario: its steps (actions.py) and the servers it is for (versions.py)
+    experiment           carries one out
+    campaign             runs many, side by side
 
-    a stage      pair.py: the servers; stage.py: these and the tap; workload.py: the writes; journal.py: the tap's events
-    steps        steps.py takes them, patience.py limits each wait; by_hand.py says how to undo them by hand
-    a verdict    evidence.py collects evidence, judge.py compares it with the expectations, result.py holds the result
+One run has three parts. A stage:
 
-Evidence comes from several sources: examine.py and trial.py compare the tap with the servers, accounts.py and
-backlog_commands.py its events with the stream in the master's backlog, pair_difference.py the two data sets, tally.py
-the counts in INFO, and outage.py measures the time without a stream. This room prints nothing: console/ shows a Result.
+    pair                 the servers
+    stage                these and the tap
+    workload             the writes
+    journal              the tap's events
+
+The steps:
+
+    steps                takes them
+    patience             limits each wait
+    by_hand              how to undo them by hand
+
+A verdict:
+
+    evidence             collects evidence
+    judge                compares it with the expectations
+    result               holds the result
+
+Evidence comes from several sources:
+
+    examine, trial       compare the tap with the servers
+    accounts             compares its events with the stream in the master's backlog (backlog_commands.py)
+    pair_difference      compares the data of master and replica; operate/comparison does so for any two data sets
+    tally                the counts in INFO
+    outage               the time without a stream
+
+This room prints nothing: console/ shows a Result.
 """
 
 from tap.scenario.experiment import run

@@ -1,13 +1,4 @@
-"""Are two data sets equal; if not, which keys differ, and how.
-
-    data_sets.py           what the two arguments mean
-    side_snapshot.py       reads one side, once: of each key a record with a digest of its value (digest.py, siphash.py)
-    reader_processes.py    both sides at the same time, in two processes
-    restored.py            a server of our own with the data of an append-only file; recordings are exported to one first
-    spill.py               the records in files, by the hash of the name; where sums agree nothing is read again
-    difference.py          two records of one key: what differs
-    second_look.py         between two live servers: writes in flight are no differences (dumped.py: values by DUMP)
-    details.py             how many elements of a value differ
+"""Are two data sets equal; if not, which keys differ, and how. The room's __init__.py lists the steps.
 
 Memory does not depend on the size of the data; some 80 bytes of disk for each key do. Only counting the elements that
 differ holds values, of as many elements as details.py says.
