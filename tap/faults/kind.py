@@ -50,7 +50,8 @@ class Kind:
     takes: the triggers that make sense with it, besides after and probability. lacks: scope parameters it refuses.
     ends_servers: an example spec that ends a server process, "" if none does. doing: for kinds that last, what events say
     when one begins. needs_argument: wait for a command's first argument before taking the command. takes_next: it also
-    needs the next command, which other faults with takes_next then leave alone.
+    needs the next command, which other faults with takes_next then leave alone. damages: after it, a partial resync may
+    deliver bytes twice or not at all, without either server noticing.
     """
 
     kind: ClassVar[str]
@@ -62,6 +63,7 @@ class Kind:
     doing: ClassVar[str] = ""
     needs_argument: ClassVar[bool] = False
     takes_next: ClassVar[bool] = False
+    damages: ClassVar[bool] = False
 
     # ---- as declared in a spec ----
 

@@ -18,9 +18,6 @@ from tap.scenario.workload import PREFIX, PROBE
 from tap.servers.cancellation import checkpoint
 from tap.servers.failures import FAILURES
 
-# After these a partial resync may deliver bytes twice or not at all, without either server noticing.
-DAMAGING = frozenset({"drop", "duplicate", "reorder", "corrupt", "truncate"})
-
 Question = Callable[[], Awaitable[bool]]
 
 
@@ -49,7 +46,7 @@ class Steps:
             if step.fault is not None:
                 armed = self._stage.tap.faults.add(step.fault)
                 self._stage.armed.append(armed)
-                self._stage.pair.damaged |= armed.fault.kind in DAMAGING
+                self._stage.pair.damaged |= armed.fault.what.damages
             elif step.remove is not None:
                 self._remove(step.remove)
             elif step.do is not None:

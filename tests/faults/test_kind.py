@@ -51,6 +51,17 @@ def test_an_impossible_value_is_reported_with_its_parameter(spec: str, said: str
     assert said in str(caught.value)
 
 
+def test_those_that_change_a_streams_bytes_say_that_they_damage() -> None:
+    """A scenario expects less of a pair once such a fault was armed."""
+    assert {name for name, kind in KINDS.items() if kind.damages} == {
+        "drop",
+        "duplicate",
+        "reorder",
+        "corrupt",
+        "truncate",
+    }
+
+
 def test_a_kind_is_added_as_contributing_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file and the test of its steps, with the name in the list: a spec arms it, and the reference has it."""
     steps = (ROOT / "CONTRIBUTING.md").read_text().split("## Add a fault")[1].split("\n## ")[0]

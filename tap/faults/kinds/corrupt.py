@@ -19,6 +19,7 @@ class Corrupt(Kind):
     """Flip bits."""
 
     kind: ClassVar[str] = "corrupt"
+    damages: ClassVar[bool] = True
     ends_servers: ClassVar[str] = "corrupt at=rdb:50%"
     needs_argument: ClassVar[bool] = True
     example: ClassVar[str] = "corrupt command=SET edge=start mask=0xff"

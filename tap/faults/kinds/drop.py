@@ -22,6 +22,7 @@ class Drop(Kind):
     """Swallow bytes: acknowledgements, pings, keepalives, matching commands, or a number of bytes at a place."""
 
     kind: ClassVar[str] = "drop"
+    damages: ClassVar[bool] = True
     once: ClassVar[bool] = False
     ends_servers: ClassVar[str] = "drop 1b at=rdb:50%"
     example: ClassVar[str] = "drop command=SET key='user:*' times=1"

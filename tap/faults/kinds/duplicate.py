@@ -18,6 +18,7 @@ class Duplicate(Kind):
     """Send a command of the stream twice. A command above 16 MB is left alone."""
 
     kind: ClassVar[str] = "duplicate"
+    damages: ClassVar[bool] = True
     takes: ClassVar[frozenset[str]] = frozenset({"command", "key", "nth"})
     example: ClassVar[str] = "duplicate command=INCR nth=10"
 

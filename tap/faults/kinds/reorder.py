@@ -18,6 +18,7 @@ class Reorder(Kind):
     """Send a command of the stream after the one that follows it. A command above 16 MB is left alone."""
 
     kind: ClassVar[str] = "reorder"
+    damages: ClassVar[bool] = True
     takes: ClassVar[frozenset[str]] = frozenset({"command", "key", "nth"})
     takes_next: ClassVar[bool] = True
     example: ClassVar[str] = "reorder command=SET key=counter"

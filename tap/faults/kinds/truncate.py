@@ -22,6 +22,7 @@ class Truncate(Kind):
     """End early: an RDB as if it were complete (at=rdb:...), or the connection after a number of bytes of one side."""
 
     kind: ClassVar[str] = "truncate"
+    damages: ClassVar[bool] = True
     takes: ClassVar[frozenset[str]] = frozenset({"at"})
     ends_servers: ClassVar[str] = "truncate at=rdb:50%"
     example: ClassVar[str] = "truncate at=rdb:50%"
