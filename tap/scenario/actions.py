@@ -36,6 +36,8 @@ TARGETS = {
     "demote": ("master",),
     "set": BOTH,
 }
+# Done to servers of our own only: they end or start a server's process, or change who replicates whom.
+OWN_ONLY = frozenset({"start", "restart", "kill", "promote", "demote"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ class Action:
     target: str = ""
     amount: float = 0
     words: tuple[str, ...] = ()
+
+    @property
+    def is_own_only(self) -> bool:
+        """Whether it is done to servers of our own only, not to a pair that the user gave."""
+        return self.verb in OWN_ONLY and self.target != "workload"
 
     @classmethod
     def parse(cls, text: str) -> Action:

@@ -28,7 +28,6 @@ from tap.url import Address, Url
 
 LOOPBACK = Address("127.0.0.1", 0)
 ATTACH_SECONDS = 30.0
-OWN_ONLY = frozenset({"kill", "restart", "promote", "demote"})
 PRIVATE = frozenset({"requirepass", "masterauth", "masteruser", "port", "bind", "replicaof", "dir", "dbfilename", "save"})
 LIVELY = frozenset({"ack", "commands", "rdb_progress"})  # frequent events, left out of the story
 
@@ -156,7 +155,7 @@ def check(scenario: Scenario, pair: Pair) -> None:
         return
     for step in scenario.steps:
         action = step.do
-        if action is not None and (action.verb in OWN_ONLY or (action.verb == "start" and action.target != "workload")):
+        if action is not None and action.is_own_only:
             raise ConfigError(f"{scenario.name}: {action.text!r} is done to servers of our own only; leave --master out")
         harm = faults.parse(step.fault).destructive if step.fault is not None else ""
         if harm:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tap.errors import ConfigError
-from tap.scenario.actions import ACTIONS, BOTH, TARGETS, Action
+from tap.scenario.actions import ACTIONS, BOTH, OWN_ONLY, TARGETS, Action
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,19 @@ def test_a_mistake_shows_no_password() -> None:
 def test_every_action_is_described() -> None:
     assert all(does for _, does in ACTIONS.values())
     assert TARGETS.keys() < ACTIONS.keys()
+    assert ACTIONS.keys() > OWN_ONLY
     assert BOTH == ("master", "replica")
+
+
+@pytest.mark.parametrize(
+    ("text", "own_only"),
+    [
+        *[
+            (text, True)
+            for text in ("kill replica", "start master", "restart replica", "promote replica", "demote master")
+        ],
+        *[(text, False) for text in ("start workload", "stop workload", "disconnect replica", "write 1kb", "attach")],
+    ],
+)
+def test_what_is_done_to_servers_of_our_own_only(text: str, own_only: bool) -> None:
+    assert Action.parse(text).is_own_only is own_only
