@@ -32,6 +32,7 @@ RULE = 2  # of ACL SETUSER: a secret after its first character, if that is one o
 RULES = b"><#!"
 LONGEST = 64  # bytes of a word that are needed to classify it; no name and no option is longer
 
+# scanner.py has these names as numbers, in _is_secretive(); test_scanner.py compares the two.
 SECRETIVE = frozenset({b"ACL", b"AUTH", b"CONFIG", b"HELLO", b"MIGRATE", b"SENTINEL"})
 
 # Users are treated as parts of their passwords. Secret settings that are not listed here, such as those of modules, have
