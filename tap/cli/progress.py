@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 
 LONG = 64 * 2**20  # bytes from which a bar is shown
@@ -26,7 +27,8 @@ def progress(size: int, *, is_compressed: bool = False) -> Iterator[Callable[[in
     if not console.is_terminal:
         yield lambda count: None
         return
-    with Progress(console=console, transient=True) as bar:
+    # rich would send what is printed meanwhile to the bar's terminal, also where stdout is a file.
+    with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task("reading", total=None if is_compressed else size)
         waiting = 0
 

@@ -54,3 +54,14 @@ def test_a_short_reading_and_a_program_get_no_bar(
     monkeypatch.setattr("sys.stderr", stderr)
     read(size, 2 * STEP)
     assert (advanced, stderr.getvalue()) == ([], "")
+
+
+def test_what_is_printed_meanwhile_goes_where_stdout_goes(advanced: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, file = Screen(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr("sys.stdout", file)
+    with progress(LONG) as advance:
+        advance(2 * STEP)
+        print("a key")
+    assert file.getvalue() == "a key\n"
+    assert "a key" not in screen.getvalue()
