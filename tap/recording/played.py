@@ -61,6 +61,8 @@ class Played:
         self._gaps = GapTracker(self._report.lacks, lambda: player.now)
         self._has_ended = False
         self._said_ends = None if opened is None else (opened.peer, opened.master)
+        self._heard: dict[Side, float] = {}  # when a side's last byte came
+        self._silences: dict[Side, float] = {}  # seconds since then, at the first end
         self._opened_at = player.now / 1e9 if connection.from_start else None
         self.closed: float | None = None
         self._first_offset: int | None = None
@@ -249,7 +251,9 @@ class Played:
         self._rejoining = self._acks = None
 
     def _pass_on(self, end: int, data: bytes) -> None:
-        if self._sides.side(end) is Side.MASTER:
+        side = self._sides.side(end)
+        self._heard[side] = self._at
+        if side is Side.MASTER:
             self._from_master(data)
         else:
             self._from_replica(data)
@@ -513,7 +517,9 @@ class Played:
             return
         side = self._sides.side(item.side)
         how = "reset" if item.is_reset else "fin"
-        self._first_end = self._first_end or (side, how)
+        if self._first_end is None:
+            self._first_end = side, how
+            self._silences = {one: self._at - heard for one, heard in self._heard.items()}
         if item.closed and not self.is_ours:
             self.end(reports=True)
 
@@ -551,6 +557,8 @@ class Played:
                     offset=offset,
                     bytes_from_master=conversation.from_master,
                     bytes_from_replica=self._replica_position,
+                    master_silence=self._silences.get(Side.MASTER),
+                    replica_silence=self._silences.get(Side.REPLICA),
                 )
             )
         if not self._report.is_released:

@@ -41,15 +41,20 @@ class Closing:
 
     def __init__(self, replica: Leg, master: Leg) -> None:
         self.by, self.how, self.text = Side.TAP, "fin", ""
-        self.is_noted = False
+        self._noted: float | None = None  # loop time of the first note()
         self._replica, self._master = replica, master
         self._loop = asyncio.get_running_loop()
         self._draining: asyncio.TimerHandle | None = None
 
+    @property
+    def is_noted(self) -> bool:
+        """Whether the end has a cause."""
+        return self._noted is not None
+
     def note(self, by: Side, how: str, text: str) -> None:
         """Something ends the connection. Only the first cause counts."""
         if not self.is_noted:
-            self.is_noted = True
+            self._noted = self._loop.time()
             self.by, self.how, self.text = by, how, text
 
     def limit(self, within: float) -> None:
@@ -94,7 +99,13 @@ class Closing:
             offset=offset,
             bytes_from_master=conversation.from_master,
             bytes_from_replica=conversation.from_replica,
+            master_silence=self._silence(self._master),
+            replica_silence=self._silence(self._replica),
         )
+
+    def _silence(self, leg: Leg) -> float | None:
+        end = self._loop.time() if self._noted is None else self._noted
+        return None if leg.heard is None else max(0.0, end - leg.heard)
 
     def stop(self) -> None:
         """Both sides have ended."""

@@ -227,11 +227,12 @@ class Connection(Outline):
             performer.send(leg)
 
     def _read(self, leg: Leg, data: memoryview) -> None:
+        leg.heard = now = self._loop.time()
         try:
             if leg is self.master:
-                self.conversation.receive_from_master(data, self._loop.time())
+                self.conversation.receive_from_master(data, now)
             else:
-                self.conversation.receive_from_replica(data, self._loop.time())
+                self.conversation.receive_from_replica(data, now)
         except Exception:
             self._misunderstood(leg.side)
 
@@ -240,6 +241,7 @@ class Connection(Outline):
         return 0 if is_watched or not self._owner.splices else self.conversation.skippable(leg.side)
 
     def passed(self, leg: Leg, size: int) -> None:
+        leg.heard = self._loop.time()
         self.conversation.skipped(leg.side, size)
 
     def cannot_splice(self) -> None:

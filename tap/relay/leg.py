@@ -114,6 +114,7 @@ class Leg(asyncio.BufferedProtocol):
         self.at_end = False  # the peer sent FIN
         self.is_done = False  # and its FIN was passed on
         self.lost = False
+        self.heard: float | None = None  # loop time of the peer's last byte, set by the owner
         self.blocked = False  # the peer takes no more for now
         self.discards = False  # the connection is cut: what still comes is thrown away
         self._holds = {"dial"}  # reasons not to read the peer; begin() removes the first one

@@ -142,7 +142,8 @@ class LinkClosed(Event):
 
     by: the side that ended them. how: "fin", "reset", "timeout", "refused", "tls" or "error". text: the system's words,
     "" for an orderly end. role: of the peer, None if unknown. offset: the replication offset after the last byte passed
-    on, None if there was none.
+    on, None if there was none. master_silence, replica_silence: seconds from that side's last byte to the end; None if
+    none has come.
     """
 
     by: Side
@@ -153,6 +154,8 @@ class LinkClosed(Event):
     offset: int | None
     bytes_from_master: int
     bytes_from_replica: int
+    master_silence: float | None = None
+    replica_silence: float | None = None
 
 
 # ---- before the stream ----

@@ -61,6 +61,20 @@ def test_time_passes_only_for_links_with_something_to_wait_for(listener: socket.
             wait_until(lambda: only_link(tap).has_a_clock)
 
 
+def test_the_end_says_how_long_each_side_had_been_silent(listener: socket.socket) -> None:
+    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
+        replica, master = connected(tap, listener)
+        with replica, master:
+            time.sleep(0.2)
+            replica.sendall(b"\n")
+            wait_until(lambda: only_link(tap).conversation.from_replica > len(asks(BASE)))
+            master.close()
+        closed = tap.wait_for(events.LinkClosed)
+    assert closed.master_silence is not None
+    assert closed.replica_silence is not None
+    assert closed.master_silence - closed.replica_silence > 0.19
+
+
 @pytest.mark.parametrize("order", [("replica", "master"), ("master", "replica")])
 @pytest.mark.parametrize("how", ["fin", "reset"])
 def test_when_one_peer_has_gone_the_other_is_closed_and_nothing_is_left(
