@@ -31,6 +31,7 @@ from tap.thresholds import Threshold
 from tap.units import Limits, parse_duration
 from tap.url import Address, Url
 from tap.verdict.alerts import Alerts
+from tap.verdict.loops import Loops
 
 if TYPE_CHECKING:
     from tap.config.keywords import Keywords
@@ -66,7 +67,8 @@ class Tap(OnlyAsync):
         tap.faults.add("cut at=offset:+1mb")
         resync = await tap.wait_for(PartialResync, within=10)
 
-    faults: the plan of faults; may be changed at any time. recorder: None if the configuration has no record_to.
+    faults: the plan of faults; may be changed at any time. recorder: None if the configuration has no record_to. loops:
+    of full resyncs, as found so far.
     """
 
     if not TYPE_CHECKING:
@@ -94,6 +96,7 @@ class Tap(OnlyAsync):
         self.bus = Bus()
         self._buffers = Buffers()
         self.listeners: list[Listener] = []
+        self.loops = Loops(self._has_loaded)
         self.recorder: Recorder | None = None
         if config.record_to is not None:
             self.recorder = Recorder(
@@ -150,6 +153,7 @@ class Tap(OnlyAsync):
                 raise
         self.bus.subscribe(self._remember, without=COUNTLESS)
         self.bus.subscribe(self._count, without=COUNTLESS)
+        self.bus.subscribe(self._judge, without=COUNTLESS)
         for fault in self._first_faults:
             self.faults.add(fault)
         self.faults.changed = self._follow_plan
@@ -350,6 +354,18 @@ class Tap(OnlyAsync):
     def _count(self, told: Told) -> None:
         self._alerts.event(told, asyncio.get_running_loop().time())
 
+    def _judge(self, told: Told) -> None:
+        for said in self.loops.take(told):
+            # Once this event has reached every observer.
+            asyncio.get_running_loop().call_soon(self._tell, said)
+
+    def _tell(self, told: Told) -> None:
+        self.bus.publish(told.link, told.connection, told.replica, told.event)
+
+    def _has_loaded(self, connection: int) -> bool:
+        """Whether the replica has acknowledged the RDB on the connection of this number."""
+        return any(one.number == connection and one.acked is not None for one in self.links)
+
     def _lost_bytes(self) -> int | None:
         return None if self.recorder is None else self.recorder.lost_bytes
 
@@ -363,6 +379,8 @@ class Tap(OnlyAsync):
         loop = asyncio.get_running_loop()
         self._ticker = loop.call_later(TICK_SECONDS, self._tick)
         self.faults.tick(loop.time())
+        for told in self.loops.tick(time.time()):
+            self._tell(told)
         for listener in self.listeners:
             listener.follow_plan()
             for one in tuple(listener.connections):

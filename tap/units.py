@@ -1,4 +1,4 @@
-"""Sizes, times and rates as people write them: a number with its unit. Only 0 needs no unit.
+"""Sizes, times and rates as people write and read them: a number with its unit. Written, only 0 needs no unit.
 
 A bare number is ambiguous: some users mean "delay 200" as milliseconds, others as seconds.
 """
@@ -11,6 +11,7 @@ from tap.errors import ConfigError
 
 _SIZES = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30}
 LONGEST = 36_525 * 86_400  # seconds; clocks and calendars can still represent that
+_SHOWN_SIZES = ("B", "KB", "MB", "GB", "TB", "PB")
 _TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -77,3 +78,24 @@ class Limits:
 
     def __bool__(self) -> bool:
         return self.size is not None or self.seconds is not None
+
+
+def size(count: float) -> str:
+    """1536 -> "1.5 KB": powers of 1024, as Redis counts."""
+    unit = 0
+    while abs(count) >= 1024 and unit < len(_SHOWN_SIZES) - 1:
+        count /= 1024
+        unit += 1
+    return f"{count:.0f} {_SHOWN_SIZES[0]}" if unit == 0 else f"{count:.1f} {_SHOWN_SIZES[unit]}"
+
+
+def seconds(duration: float) -> str:
+    """0.0042 -> "4.2 ms", 75 -> "1 min 15 s"."""
+    if duration < 0.0995:
+        return f"{duration * 1000:.1f} ms"
+    if duration < 59.95:
+        return f"{duration:.1f} s"
+    minutes, rest = divmod(round(duration), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -80,6 +80,7 @@ MAY_USE = {
         "bus",
         "status",
         "tap",
+        "units",
     },
     "servers": {"replication", "errors", "url"},
     "cli": {
@@ -299,6 +300,7 @@ TESTED_ELSEWHERE = {
     "replay/stream_parts.py": "replay/test_sender.py",
     "replication/number_lines.py": "replication/test_request_follower.py",
     "replication/standing.py": "replication/test_resuming.py",
+    "verdict/rounds.py": "verdict/test_loops.py",
     "replication/watcher.py": "faults/test_link_faults.py",
 }
 

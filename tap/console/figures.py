@@ -2,29 +2,10 @@
 
 from collections.abc import Sequence
 
-_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+from tap.units import seconds as seconds
+from tap.units import size as size
+
 _BARS = " ▁▂▃▄▅▆▇█"
-
-
-def size(count: float) -> str:
-    """1536 -> "1.5 KB": powers of 1024, as Redis counts."""
-    unit = 0
-    while abs(count) >= 1024 and unit < len(_UNITS) - 1:
-        count /= 1024
-        unit += 1
-    return f"{count:.0f} {_UNITS[0]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"
-
-
-def seconds(duration: float) -> str:
-    """0.0042 -> "4.2 ms", 75 -> "1 min 15 s"."""
-    if duration < 0.0995:
-        return f"{duration * 1000:.1f} ms"
-    if duration < 59.95:
-        return f"{duration:.1f} s"
-    minutes, rest = divmod(round(duration), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

@@ -67,6 +67,8 @@ TIMELINE = (
     events.RecordingStopped,
     events.RecordingGap,
     events.ObserverTrouble,
+    events.Verdict,
+    events.VerdictOver,
 )
 SHOWN = (Role.REPLICA, Role.SYNC_CLIENT, Role.RDB_CLIENT)
 

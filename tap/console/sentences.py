@@ -66,6 +66,7 @@ _ALARMING = (
     events.RecordingGap,
     events.ObserverTrouble,
     events.EventsDropped,
+    events.Verdict,
 )
 
 
@@ -290,6 +291,21 @@ def _recording_gap(event: events.RecordingGap) -> str:
     return f"NOT RECORDED: {size(event.bytes)}, {where}"
 
 
+def _verdict(event: events.Verdict) -> str:
+    said = f"LOOP of full resyncs, {event.count} so far, one every {seconds(event.period)}: {event.cause}"
+    if event.alternatives:
+        said += f" (or {', or '.join(event.alternatives)})"
+    if event.setting:
+        value = f'"{event.value}"' if " " in event.value else event.value
+        said += f". On the {event.server}: CONFIG SET {event.setting} {value}"
+    said += f". Why: {event.text}"
+    return f"{said}. What decides: {event.decide}" if event.decide else said
+
+
+def _verdict_over(event: events.VerdictOver) -> str:
+    return f"the loop of full resyncs is over ({event.cause}): {event.count} in {seconds(event.seconds)}, then the stream"
+
+
 def _dropped(event: events.EventsDropped) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in event.by_kind.items())
     return f"{event.count} events are missing here ({kinds}): the reader was too slow"
@@ -349,4 +365,6 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.RecordingGap: _recording_gap,
     events.ObserverTrouble: lambda event: f"{event.observer}: {event.text}",
     events.EventsDropped: _dropped,
+    events.Verdict: _verdict,
+    events.VerdictOver: _verdict_over,
 }

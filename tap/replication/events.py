@@ -586,6 +586,55 @@ class AlertOver(Event):
     how: str
 
 
+# ---- verdicts (reported by verdict/) ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict(Event):
+    """The full resyncs of one replica follow one another, each of them ended in the same way: a loop.
+
+    Reported with the third of them, and again with the 10th, 100th and so on, and when the cause turns out to be another
+    one. VerdictOver reports its end.
+
+    cause: a name from tap.verdict.causes. count: full resyncs so far. period: seconds from one to the next, on average.
+    by: the side that ended the last round, in this *phase*, after these *bytes* of the RDB (None if none had begun) and
+    *seconds* from the grant.
+
+    setting, value: what ends the loop; "" if no setting does. server: whose setting it is, "master" or "replica"; or
+    which of them needs attention. figures: the arithmetic, by name; units are in the names. text: all of that, in words.
+    alternatives: other causes that would look the same. decide: what would decide between them, "" if there are none.
+    known_from: "wire".
+    """
+
+    cause: str
+    count: int
+    period: float
+    by: Side
+    phase: str
+    bytes: int | None
+    seconds: float
+    server: str
+    setting: str
+    value: str
+    figures: Mapping[str, float]
+    text: str
+    alternatives: tuple[str, ...] = ()
+    decide: str = ""
+    known_from: str = "wire"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictOver(Event):
+    """A loop has ended: the replica has had its stream for longer than a round took.
+
+    cause, count: as in the last Verdict, by now. seconds: from the first full resync to the beginning of this stream.
+    """
+
+    cause: str
+    count: int
+    seconds: float
+
+
 # ---- faults (reported by faults/) ----
 
 

@@ -49,6 +49,24 @@ def alert_over(value: float | None) -> events.AlertOver:
     )
 
 
+def verdict(**fields: Any) -> events.Verdict:
+    whole: dict[str, Any] = {
+        "cause": "output_buffer",
+        "count": 3,
+        "period": 40.0,
+        "by": Side.MASTER,
+        "phase": "rdb",
+        "bytes": 2**20,
+        "seconds": 30.0,
+        "server": "master",
+        "setting": "client-output-buffer-limit",
+        "value": "replica 310mb 310mb 60",
+        "figures": {},
+        "text": "the master ends each round",
+    }
+    return events.Verdict(**{**whole, **fields})
+
+
 def silent(**fields: Any) -> events.Silent:
     whole: dict[str, Any] = {
         "side": events.Side.REPLICA,
@@ -129,6 +147,24 @@ def caught_up(size: int | None, at_least: int, at_most: int) -> events.CaughtUp:
         (
             alert_over(value=None),
             "alert over: lag > 50mb for 34.0 s, 60.0 MB at its peak; the connection has ended",
+        ),
+        (
+            verdict(),
+            "LOOP of full resyncs, 3 so far, one every 40.0 s: output_buffer. On the master: "
+            'CONFIG SET client-output-buffer-limit "replica 310mb 310mb 60". Why: the master ends each round',
+        ),
+        (
+            verdict(setting="repl-timeout", value="120", server="replica", alternatives=("a", "b"), decide="its log"),
+            "LOOP of full resyncs, 3 so far, one every 40.0 s: output_buffer (or a, or b). On the replica: "
+            "CONFIG SET repl-timeout 120. Why: the master ends each round. What decides: its log",
+        ),
+        (
+            verdict(setting="", value=""),
+            "LOOP of full resyncs, 3 so far, one every 40.0 s: output_buffer. Why: the master ends each round",
+        ),
+        (
+            events.VerdictOver(cause="output_buffer", count=12, seconds=600.0),
+            "the loop of full resyncs is over (output_buffer): 12 in 10 min 0 s, then the stream",
         ),
         (caught_up(0, 0, 0), "caught up at offset 70: it lacked nothing"),
         (

@@ -1,0 +1,162 @@
+"""What is a loop, what is none, and when it is over."""
+
+from __future__ import annotations
+
+from tap.replication import events
+from tap.replication.events import Role, Side
+from tap.verdict.loops import MAX_REPLICAS, Loops
+from tests.verdict.story import ID, MB, Story
+
+OTHER = "f" * 40
+
+
+def fails(story: Story, times: int = 1, offset: int = 0, **granted: str) -> Story:
+    """Rounds of two seconds that the master ends in its RDB."""
+    for _ in range(times):
+        story.asks().granted(offset, **granted).rdb().after(2)
+        story.ends(Side.MASTER, "rdb", bytes_from_master=1100).after(0.5)
+    return story
+
+
+def syncs(story: Story, offset: int = 0) -> Story:
+    return story.asks().granted(offset).rdb().after(2).rdb_done()
+
+
+def test_a_first_sync_and_one_retry_are_no_loop() -> None:
+    assert not syncs(Story()).after(3600).said
+    assert not syncs(fails(Story())).after(3600).said
+
+
+def test_the_third_full_resync_is_a_loop() -> None:
+    verdict = fails(Story(), 2).asks().granted(0).verdict
+    assert (verdict.count, verdict.period, verdict.by, verdict.phase) == (3, 2.5, Side.MASTER, "rdb")
+    assert (verdict.bytes, verdict.seconds, verdict.known_from) == (1000, 2.0, "wire")
+
+
+def test_a_loop_is_reported_again_with_the_tenth_and_hundredth() -> None:
+    assert [one.count for one in fails(Story(), 101).verdicts] == [3, 10, 100]
+
+
+def test_a_loop_is_over_when_the_stream_has_lasted_for_longer_than_a_round() -> None:
+    story = syncs(fails(Story(), 2)).after(2.9)
+    assert not story.over
+    story.after(2)
+    assert [(one.cause, one.count) for one in story.over] == [("child_fails", 3)]
+    assert story.over[0].seconds == 2 * 2.5 + 2 + 1  # to the tick that has seen the first ACK
+    assert not story.loops.found
+    assert not syncs(story.ends(Side.MASTER, "stream")).after(3600).verdicts[1:]
+
+
+def test_time_passes_with_other_events_too() -> None:
+    story = syncs(fails(Story(), 2))
+    story.now += 10
+    listening = events.Listening(address="127.0.0.1:1", host="127.0.0.1", port=1, master=None)
+    story.tell(listening, 0)
+    story.now += 10
+    assert [one.kind for one in story.tell(listening, 0).over] == ["verdict_over"]
+
+
+def test_a_stream_that_is_not_acknowledged_ends_no_loop() -> None:
+    story = fails(Story(), 2)
+    story.loaded = False
+    assert not syncs(story).after(100).over
+    story.ends(Side.MASTER, "loading")
+    assert story.asks().granted(0).loops.found[0][2].count == 4
+
+
+def test_without_a_look_at_acknowledgements_the_stream_counts_from_the_rdbs_end() -> None:
+    assert syncs(fails(Story(loops=Loops()), 2)).after(10).over
+
+
+def test_a_short_stream_between_failures_goes_on_with_the_streak() -> None:
+    story = fails(Story(), 2)
+    syncs(story).after(1).ends(Side.MASTER, "loading").after(0.5)
+    story.asks().granted(0)
+    assert not story.over
+    assert story.loops.found[0][2].count == 4
+
+
+def test_a_failover_is_no_loop() -> None:
+    story = fails(fails(Story(), 2, replid=ID), 2, replid=OTHER)
+    assert not story.said
+
+
+def test_rounds_that_end_in_different_ways_are_no_loop() -> None:
+    story = fails(Story())
+    syncs(story).after(1).ends(Side.REPLICA, "stream", how="reset").after(1)
+    story.asks(held=0).granted(5 * MB, "offset_out_of_backlog")
+    assert not story.said
+
+
+def test_failures_far_apart_are_no_loop() -> None:
+    story = fails(Story()).after(100)
+    assert not fails(story).after(100).asks().granted(0).said
+
+
+def test_each_replica_and_link_has_its_own() -> None:
+    one = Story()
+    other = Story("10.0.0.8:6380", one.loops)
+    for story in (one, other):
+        fails(story).connection += 1000
+    assert not fails(one).asks().granted(0).verdict.alternatives
+    assert not other.said
+
+
+def test_a_replica_that_asks_again_has_given_up_its_earlier_connection() -> None:
+    story = Story()
+    for _ in range(3):
+        story.asks().granted(0).rdb().after(5)
+    verdict = story.verdict
+    assert (verdict.cause, verdict.by, verdict.phase, verdict.setting) == (
+        "repl_timeout",
+        Side.REPLICA,
+        "rdb",
+        "repl-timeout",
+    )
+    story.ends(Side.REPLICA, "rdb", connection=1).ends(Side.REPLICA, "rdb", connection=2)  # their ends change nothing
+    assert story.after(0.1).asks().granted(0).loops.found[0][2].count == 4
+
+
+def test_in_a_sync_with_two_connections_the_first_end_counts() -> None:
+    story = Story()
+    for _ in range(2):
+        story.asks()
+        channel = story.connection + 100
+        identified = events.Identified(
+            start=0, end=1, role=Role.RDB_CHANNEL, replica="", text="", main_connection=story.connection
+        )
+        story.tell(identified, channel).granted(0).rdb().after(2)
+        story.ends(Side.MASTER, "rdb", channel, role=Role.RDB_CHANNEL, bytes_from_master=5100)
+        story.ends(Side.REPLICA, "rdb").after(0.5)
+    verdict = story.asks().granted(0).verdict
+    assert (verdict.by, verdict.bytes, verdict.cause) == (Side.MASTER, 5000, "child_fails")
+
+
+def test_the_ordinary_end_of_an_rdb_channel_is_none() -> None:
+    story = Story()
+    for _ in range(2):
+        story.asks()
+        channel = story.connection + 100
+        identified = events.Identified(
+            start=0, end=1, role=Role.RDB_CHANNEL, replica="", text="", main_connection=story.connection
+        )
+        story.tell(identified, channel).granted(0).rdb().after(2)
+        story.rdb_done().ends(Side.MASTER, "done", channel).after(1).ends(Side.REPLICA, "loading").after(0.5)
+    assert story.asks().granted(0).verdict.by is Side.REPLICA
+
+
+def test_the_cause_may_turn_out_to_be_another() -> None:
+    story = fails(Story(), 3)
+    story.asks().granted(0).rdb().after(2).ends(Side.REPLICA, "rdb").after(0.5).asks().granted(0)
+    assert [(one.cause, one.count) for one in story.verdicts] == [("child_fails", 3), ("disk_full", 5)]
+
+
+def test_memory_is_bounded() -> None:
+    loops = Loops()
+    for number in range(MAX_REPLICAS + 10):
+        story = Story(f"10.0.0.7:{number}", loops)
+        story.connection = 10 * number
+        syncs(story).ends(Side.REPLICA, "stream")
+    assert len(loops._streaks) == MAX_REPLICAS
+    assert not loops._rounds
+    assert not loops._requests
