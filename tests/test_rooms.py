@@ -272,7 +272,6 @@ TESTED_ELSEWHERE = {
     "faults/context.py": "faults/test_places.py",
     "faults/frames.py": "faults/test_faults.py",
     "faults/flow_items.py": "faults/test_flow.py",
-    "faults/phases.py": "faults/test_link_faults.py",
     "faults/scope.py": "faults/test_spec.py",
     "faults/shaper.py": "faults/kinds/test_slice.py",
     "faults/site.py": "faults/test_work.py",
