@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tap.faults.rules import Rules
 from tap.replication.events import Event, FaultFired, Handshake, Opaque, RdbProblem
+from tap.replication.phase import Phase
 from tests.faults.lab import ASKS_ALL, CAPA, PING, PORT, REPLID, Lab, ack, asks, command, pieces, resync_partially
 
 E = TypeVar("E", bound=Event)
@@ -103,6 +104,20 @@ def test_rules_apply_to_a_replica_that_was_an_ordinary_client(size: int) -> None
     lab.replica(*pieces(PORT + CAPA, size))
     changed = command("REPLCONF", "listening-port", "6380", "ip-address", HOST) + command("REPLCONF", "capa", "psync2")
     assert lab.at_master == ordinary + changed
+
+
+def test_rules_end_when_a_stream_begins_beside_its_rdb() -> None:
+    """The main one of two connections has a stream while its replica still waits for the RDB on the other."""
+    lab = Lab(rules=Rules(["eof"], HOST))
+    lab.replica(REDIS_8)
+    lab.master(b"+OK\r\n")
+    lab.replica(ASKS_ALL)
+    lab.wait(0.1)
+    assert not lab.faults.is_idle
+    lab.master(b"+RDBCHANNELSYNC 7\r\n")
+    lab.wait(0.1)
+    assert lab.conversation.phase is Phase.WAITING
+    assert lab.faults.is_idle
 
 
 def test_rules_end_when_no_replica_can_ask_any_more() -> None:

@@ -57,8 +57,8 @@ def main() -> None:
 
 def score(what: str, sample: int, seed: int) -> None:
     """Print the survivors as they are found, then the score."""
-    paths = [what] if what.endswith(".py") else [str(path) for path in sorted(Path("tap", what).glob("*.py"))]
-    room = Path(paths[0]).parent.name
+    paths = [what] if what.endswith(".py") else [str(path) for path in sorted(Path("tap", what).rglob("*.py"))]
+    room = Path(paths[0]).parts[1]
     found = [mutant for path in paths for mutant in mutants(Path(), path)]
     tried = random.Random(f"{seed} {what}").sample(found, sample) if 0 < sample < len(found) else found
     reached = reach_of(room)
@@ -92,10 +92,10 @@ def reach_of(room: str) -> reach.Reach:
     """Recorded file by file, and kept while the file, the room and the way tests are run do not change."""
     kept = Path(os.environ[KEPT])
     kept.mkdir(exist_ok=True)
-    of_room = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path("tap", room).glob("*.py"))))
+    of_room = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path("tap", room).rglob("*.py"))))
     of_room.update(repr(ARGUMENTS).encode())
     outputs = {}
-    for path in sorted(Path("tests", room).glob("test_*.py")):
+    for path in sorted(Path("tests", room).rglob("test_*.py")):
         of_file = of_room.copy()
         of_file.update(path.read_bytes())
         outputs[path] = kept / f"{room}-{path.stem}-{of_file.hexdigest()[:16]}.json"
