@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -16,7 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tap.cli.attach import NOT_HERE
+from tap.config import Config, LinkConfig
 from tap.config import file as config_file
+from tap.config.option import in_order
 from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
@@ -26,10 +30,11 @@ from tests.cli.running import TAP
 from tests.cli.test_export import synced
 from tests.cli.typed import command
 from tests.cli.typed import tap as typed
+from tests.operate.pairs import start_pair
 from tests.recording.wires import STREAM, file, streamed
 from tests.relay.certificates import Certificates
 from tests.replay.support import captured
-from tests.support import FIXTURES, ROOT, all_subclasses
+from tests.support import FIXTURES, ROOT, Servers, all_subclasses, programs
 
 DOCS = ROOT / "docs"
 PAGES = {
@@ -87,6 +92,13 @@ def test_a_command_of_the_pages_is_accepted(line: str, tmp_path: Path, monkeypat
         file(tmp_path / words[2], streamed(STREAM).packets, "pcapng")
         with Server(find_server()) as target:
             done = typed(*[word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in words[1:]])
+        assert done.returncode == 0, done.stderr
+        return
+    if words[1] in ("attach", "detach"):
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        with contextlib.closing(Servers()) as servers:
+            pair = start_pair(servers, next(iter(programs())))
+            done = typed(words[1], str(pair.url), *(["--duration", "1500ms"] if words[1] == "attach" else []))
         assert done.returncode == 0, done.stderr
         return
     if words[1] == "diff":
@@ -266,6 +278,7 @@ def test_every_event_is_in_the_reference_with_every_field_and_no_others() -> Non
     ("verb", "head"),
     [
         ("run", "| option | in a file | does |"),
+        ("attach", "| option of `attach` | does |"),
         ("rdb", "| option of `rdb` | does |"),
         ("diff", "| option of `diff` | does |"),
         ("chaos", "| option of `chaos` | does |"),
@@ -276,6 +289,8 @@ def test_every_event_is_in_the_reference_with_every_field_and_no_others() -> Non
 )
 def test_every_option_is_in_the_reference(verb: str, head: str) -> None:
     options = {option for parameter in command(verb).params for option in parameter.opts if option.startswith("--")}
+    if verb == "attach":  # the options of run are in the table of run
+        options -= {flag for one in in_order(LinkConfig, Config) if one.name not in NOT_HERE for flag in one.flags}
     rows = table("docs/reference/options.md", head)
     assert options == set(re.findall(r"`(--[a-z-]+)", first_cells(rows)))
 

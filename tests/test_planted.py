@@ -642,8 +642,10 @@ OUTPUTS: dict[str, tuple[Callable[[Files, Server], Iterator[list[Any]]], Check, 
     "chaos": (lambda files, server: iter([["chaos", "--list"], ["chaos", files.scenario], ["chaos", NAME]]), harm, False),
 }
 # Choices that change no output, and those that need a terminal: the tests of views above cover them.
-NO_OUTPUT = re.compile(r"run --(sync|announce) \w+|(run|replay) --ui (live|auto)")
-ELSEWHERE = {"demo"}  # on servers of its own: its lines are those of test_the_demo_is_shown_without_harm
+NO_OUTPUT = re.compile(r"(run|attach) --(sync|announce) \w+|(run|replay|attach) --ui (live|auto)|attach --ui \w+")
+# demo: on servers of its own, its lines are those of test_the_demo_is_shown_without_harm.
+# detach: it prints addresses, of a state file that says them.
+ELSEWHERE = {"demo", "detach"}
 
 
 def options(verb: str) -> Iterator[tuple[str, Any]]:
@@ -708,6 +710,7 @@ BESIDE: dict[str, list[str]] = {
     "replay": ["{stream}", "--to", "127.0.0.1:1", "--yes"],
     "rdb": ["{rdb}"],
     "diff": ["{rdb}", "{rdb}"],
+    "attach": ["127.0.0.1:1"],
 }
 
 

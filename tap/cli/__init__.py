@@ -1,7 +1,7 @@
 """The command `redis-tap`: one module per verb. Arguments in, one call of the library, printing out; no logic.
 
-chaos, demo, diff, export, faults, rdb, replay, run, show    the verbs
-options             the parameters of run, from the declarations in tap/config/
+attach, chaos, demo, detach, diff, export, faults, rdb, replay, run, show    the verbs
+options             the parameters of run and attach, from the declarations in tap/config/
 choosing            the parameters that select a part of a recording
 chaos_campaign      runs and shows what chaos.py parses
 replay_as_master    runs and shows what replay.py parses: to replicas
@@ -63,6 +63,8 @@ class _Verbs(TyperGroup):
 # Each is a function in a module of its name.
 VERBS = (
     "run",
+    "attach",
+    "detach",
     "faults",
     "chaos",
     "show",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
@@ -14,8 +14,8 @@ from tap.config.option import TOPICS, Declared, Text, declared, in_order
 Verb = Callable[..., None]
 
 
-def takes(*classes: type) -> Callable[[Verb], Verb]:
-    """Decorator: add the options of these classes to a verb, which receives them as keywords.
+def takes(*classes: type, without: Collection[str] = ()) -> Callable[[Verb], Verb]:
+    """Decorator: add the options of these classes to a verb, which receives them as keywords. without: names of fields.
 
     In the help, the verb's own options come after those of the first topic.
     """
@@ -24,10 +24,11 @@ def takes(*classes: type) -> Callable[[Verb], Verb]:
         own = [
             one for one in inspect.signature(verb, eval_str=True).parameters.values() if one.kind is not one.VAR_KEYWORD
         ]
-        options = in_order(*classes)
+        options = [one for one in in_order(*classes) if one.name not in without]
         first = [_parameter(one) for one in options if one.option.topic == TOPICS[0]]
         rest = [_parameter(one) for one in options if one.option.topic != TOPICS[0]]
-        verb.__signature__ = inspect.Signature([*first, *own, *rest])  # type: ignore[attr-defined]
+        arguments = [one for one in own if one.kind is not one.KEYWORD_ONLY]
+        verb.__signature__ = inspect.Signature([*arguments, *first, *own[len(arguments) :], *rest])  # type: ignore[attr-defined]
         return verb
 
     return decorate

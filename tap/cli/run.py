@@ -8,7 +8,7 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -35,6 +35,7 @@ from tap.replication.events import Ack, Event, MasterUnreachable
 from tap.tap import Tap
 from tap.url import Address
 
+Beside = Callable[[Tap, asyncio.Event], Coroutine[Any, Any, None]]
 REDIRECTED = "*:6400"  # where --transparent listens if nothing else is said: a rule needs a port to name
 
 
@@ -58,11 +59,18 @@ def run(
         of_tap[name] = (*base.get(name, ()), *of_tap.get(name, []))
     wanted = Config(**base | of_tap)
     console = Terminal()
-    wanted = replace(wanted, ui=chosen(wanted.ui, console))
+    relay(replace(wanted, ui=chosen(wanted.ui, console)), console)
+
+
+def relay(config: Config, console: Terminal, beside: Beside | None = None) -> None:
+    """Run a tap until a signal, or its duration, ends it. config: with a ui that is not auto.
+
+    beside: awaited while the tap runs, with the tap and the event that a signal sets; its end ends the tap.
+    """
     _take_sockets()
     gc.freeze()  # every link would wait tens of milliseconds when Python looks for garbage in all that it has imported
     # The tap is made before the loop runs: it waits for its script to be loaded, and a signal ends it meanwhile.
-    asyncio.run(_run(Tap(wanted), console))
+    asyncio.run(_run(Tap(config), console, beside))
 
 
 def _of_file(path: Path | None) -> dict[str, Any]:
@@ -104,7 +112,7 @@ def _take_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run(tap: Tap, console: Terminal) -> None:
+async def _run(tap: Tap, console: Terminal, beside: Beside | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in endings():
@@ -128,7 +136,7 @@ async def _run(tap: Tap, console: Terminal) -> None:
                 viewers.enter_context(written(lines) if out is sys.stdout else contextlib.closing(lines))
             if ui != "log":  # which says it itself
                 tap.bus.subscribe(_warn_of_master, without=COUNTLESS)
-        await _relay(tap, ui, console, stop, viewers)
+        await _relay(tap, ui, console, stop, viewers, beside)
         if hangup.has_ended:
             raise typer.Exit(128 + signal.SIGHUP)
 
@@ -140,7 +148,9 @@ def _reopen(tap: Tap) -> None:
         say("SIGHUP is ignored: there is no recording that could begin its next file")
 
 
-async def _relay(tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewers: contextlib.ExitStack) -> None:
+async def _relay(
+    tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewers: contextlib.ExitStack, beside: Beside | None
+) -> None:
     _warn_of_tls(tap.config)
     async with tap:
         if ui == "live":
@@ -151,7 +161,7 @@ async def _relay(tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewe
             view.start()
             viewers.callback(lambda: print(view.summary()))
             viewers.callback(view.stop)
-        else:
+        elif beside is None:
             for listener in tap.listeners:
                 _announce(listener.config, listener.address)
         if tap.most_connections < tap.config.max_connections != MAX_CONNECTIONS:
@@ -165,10 +175,12 @@ async def _relay(tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewe
         if tap.config.faults:
             say(f"seed {tap.config.seed}: with --seed {tap.config.seed} the faults draw the same again")
         looking = asyncio.create_task(tap.look_for_masters(), name="look for masters")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), tap.config.duration)
-        looking.cancel()
-        await asyncio.wait({looking})
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait() if beside is None else beside(tap, stop), tap.config.duration)
+        finally:
+            looking.cancel()
+            await asyncio.wait({looking})
         await tap.close()  # before the viewers go: they report the end, too
     for armed in tap.faults.never_fired:
         say(f"fault {armed.name} never fired: {armed.spec}")
