@@ -106,6 +106,11 @@ def test_a_command_of_the_pages_is_accepted(line: str, tmp_path: Path, monkeypat
             done = typed(*[word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in words[1:]])
         assert done.returncode == 1, done.stderr
         return
+    if words[1] == "doctor":
+        with Server(find_server(), "save", "3600 1") as master:
+            done = typed("doctor", master.url, *words[words.index("--for") :])
+        assert done.returncode == 0, done.stderr
+        return
     if words[1] == "replay":
         captured("redis-7.0-diskless", tmp_path / words[2])
         with subprocess.Popen([*TAP, *words[1:]], stderr=subprocess.PIPE, text=True) as process:
@@ -281,6 +286,7 @@ def test_every_event_is_in_the_reference_with_every_field_and_no_others() -> Non
         ("attach", "| option of `attach` | does |"),
         ("rdb", "| option of `rdb` | does |"),
         ("diff", "| option of `diff` | does |"),
+        ("doctor", "| option of `doctor` | does |"),
         ("chaos", "| option of `chaos` | does |"),
         ("show", "| option of `show` | does |"),
         ("export", "| option of `export` | does |"),

@@ -436,6 +436,7 @@ class Server(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.knows_itself = True
+        self.tells: list[bytes] = []  # further fields of INFO
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
 
@@ -446,7 +447,7 @@ class Server(threading.Thread):
 
     def _serve(self, connection: socket.socket) -> None:
         fields = [name + b":" + LINE for name in (b"redis_version", b"role", b"master_replid", LINE)]
-        info = b"\r\n".join([*fields, b"tcp_port:1"] if self.knows_itself else fields[3:])
+        info = b"\r\n".join([*fields, b"tcp_port:1", *self.tells] if self.knows_itself else fields[3:])
         payload = rdb()
         answers = {
             b"PSYNC": b"+FULLRESYNC %b 0\r\n$%d\r\n" % (REPLID.encode(), len(payload)) + payload + b"".join(stream()),
@@ -611,6 +612,13 @@ def compares(files: Files, server: Server) -> Iterator[list[Any]]:
     yield ["diff", files.rdb, f"127.0.0.1:{server.port}"]
 
 
+def examines(files: Files, server: Server) -> Iterator[list[Any]]:
+    server.tells = [b"connected_slaves:1", b"master_repl_offset:1", b"slave0:ip=" + LINE + b",port=1,state=x,offset=1"]
+    yield ["doctor", f"127.0.0.1:{server.port}", "--for", "1ms"]
+    yield ["doctor", f"127.0.0.1:{server.port}", f"127.0.0.1:{server.port}", "--for", "1ms"]
+    server.tells = []
+
+
 def told_of_itself(verb: str) -> Callable[[Files, Server], Iterator[list[Any]]]:
     return lambda files, server: iter([[verb], [verb, "--help"]])
 
@@ -639,6 +647,7 @@ OUTPUTS: dict[str, tuple[Callable[[Files, Server], Iterator[list[Any]]], Check, 
     "replay --ui none": (replays("none"), harm, False),
     "faults": (told_of_itself("faults"), harm, False),
     "diff": (compares, harm, True),
+    "doctor": (examines, harm, True),
     "chaos": (lambda files, server: iter([["chaos", "--list"], ["chaos", files.scenario], ["chaos", NAME]]), harm, False),
 }
 # Choices that change no output, and those that need a terminal: the tests of views above cover them.
@@ -711,6 +720,7 @@ BESIDE: dict[str, list[str]] = {
     "rdb": ["{rdb}"],
     "diff": ["{rdb}", "{rdb}"],
     "attach": ["127.0.0.1:1"],
+    "doctor": ["127.0.0.1:1"],
 }
 
 

@@ -42,6 +42,7 @@ MAY_USE = {
         "replay",
         "capture",
         "servers",
+        "verdict",
         "glob",
         "url",
         "errors",

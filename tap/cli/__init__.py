@@ -1,6 +1,6 @@
 """The command `redis-tap`: one module per verb. Arguments in, one call of the library, printing out; no logic.
 
-attach, chaos, demo, detach, diff, export, faults, rdb, replay, run, show    the verbs
+attach, chaos, demo, detach, diff, doctor, export, faults, rdb, replay, run, show    the verbs
 options             the parameters of run and attach, from the declarations in tap/config/
 choosing            the parameters that select a part of a recording
 chaos_campaign      runs and shows what chaos.py parses
@@ -72,6 +72,7 @@ VERBS = (
     "replay",
     "rdb",
     "diff",
+    "doctor",
     "demo",
 )
 app = typer.Typer(

@@ -4,6 +4,7 @@ compared = tap.operate.diff("redis://10.0.0.5:6379", "redis://10.0.0.6:6379", fo
 print(compared.equal, compared.differing)
 
 comparison/   are two data sets equal, and if not, which keys differ: servers, RDBs, append-only files, recordings
+doctor/       what is wrong with a master and its replicas, and which commands mend it
 """
 
 from typing import TYPE_CHECKING, Any

@@ -164,7 +164,8 @@ class StandIn:
             case b"SELECT":
                 session["db"] = int(words[1])
             case b"INFO":
-                info = self.info(words[1].decode())
+                section = words[1].decode()
+                info = self.info(section) if section != "default" else self.info("all") | self.info("replication")
                 return _bulk("".join(f"{key}:{value}\r\n" for key, value in info.items()).encode())
             case b"CONFIG":
                 return self._config([word.decode() for word in words[1:]])

@@ -1,0 +1,208 @@
+"""Ask a master and its replicas everything that the checks look at. Nothing is changed, and no data is read.
+
+A server that lacks a command, or a user that may not run it, is a fact like others: see ServerFacts.refused.
+
+The login of the master's URL is sent to the master only. The addresses in its list of replicas come from the replicas
+themselves, so they are asked without a login. A replica's own masteruser and masterauth go where the replica sends them,
+to its master's address, and are not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.operate.doctor.pair_facts import HIDDEN, Dial, PairFacts, ReplicaFacts, Sample, ServerFacts
+from tap.operate.doctor.permissions import HANDSHAKE, allows
+from tap.servers.client import Client
+from tap.servers.failures import FAILURES, AuthenticationError, ErrorReply, InvalidReply, said_by
+from tap.servers.info import Info, Replica
+from tap.url import Address, Url
+
+OPTIONS = (
+    "appendonly", "bind", "client-output-buffer-limit", "dual-channel-replication-enabled", "logfile", "masterauth",
+    "masteruser", "maxmemory", "min-replicas-max-lag", "min-replicas-to-write", "port", "protected-mode",
+    "repl-backlog-size", "repl-diskless-load", "repl-diskless-sync", "repl-diskless-sync-delay",
+    "repl-ping-replica-period", "repl-rdb-channel", "repl-timeout", "replica-announce-ip", "replica-announce-port",
+    "replica-ignore-maxmemory", "replica-priority", "replica-read-only", "replica-serve-stale-data", "requirepass",
+    "save",
+    "tls-port", "tls-replication",
+)  # fmt: skip
+SECRETS = frozenset({"masterauth", "requirepass"})
+MAX_REPLICAS = 64  # of the master's list that are asked
+KNOCK_SECONDS = 3.0
+EVERY = 1.0  # seconds between two samples
+
+
+async def gather(
+    master: Url, replicas: Sequence[Url], seconds: float, outage: float, advance: Callable[[float], None]
+) -> PairFacts:
+    """seconds: for how long the master is watched. outage: see PairFacts. advance: called with the seconds that passed.
+
+    Raises EnvironmentFailure if the master cannot be asked, ConfigError for a URL that is not a server's.
+    """
+    async with Client(master) as client:
+        try:
+            samples = await _watch(client, seconds, advance)
+        except FAILURES as error:
+            raise EnvironmentFailure(f"{client.name}: {said_by(error)}") from None
+        facts = await _server(client)
+        if not facts.is_up:
+            raise EnvironmentFailure(f"{client.name}: {facts.failure}")
+        given = [await _replica(url, client, given=True) for url in replicas]
+        listed = [one for one in facts.replication.replicas if 0 < (one.port or 0) < 65536][:MAX_REPLICAS]
+        found = [_with_line(one, listed) for one in given]
+        taken = [one.listed for one in found]
+        others = [] if given else [one for one in listed if one not in taken]
+        found += await asyncio.gather(*(_listed(one, client) for one in others))
+        announced = await asyncio.gather(*(_knock(Address(one.host, one.port or 0)) for one in listed))
+        return PairFacts(facts, tuple(found), samples, tuple(announced), outage)
+
+
+async def _watch(client: Client, seconds: float, advance: Callable[[float], None]) -> tuple[Sample, ...]:
+    """INFO at the start, every second, and at the end."""
+    begun = time.monotonic()
+    samples = []
+    while True:
+        at = time.monotonic()
+        info = Info.parse(await client.ask("INFO", "default"))
+        _checked(info)
+        samples.append(Sample(at - begun, info))
+        passed = time.monotonic() - begun
+        advance(min(passed, seconds))
+        if passed >= seconds:
+            return tuple(samples)
+        await asyncio.sleep(min(EVERY, seconds - passed))
+
+
+async def _server(client: Client) -> ServerFacts:
+    """What one server says of itself."""
+    refused: dict[str, str] = {}
+    config: dict[str, str] = {}
+    try:
+        info = Info.parse(await client.ask("INFO", "default"))
+        _checked(info)
+        before = time.time()
+        moment = await _one(client, "TIME")
+        after = time.time()
+        replies = await client.ask_all([("CONFIG", "GET", option) for option in OPTIONS])
+    except FAILURES as error:
+        return ServerFacts(client.url, failure=said_by(error))
+    clock = None
+    if isinstance(moment, Exception):
+        refused["TIME"] = said_by(moment)
+    elif isinstance(moment, tuple | list) and len(moment) == 2:
+        clock = float(moment[0]) + float(moment[1]) / 1e6 - (before + after) / 2
+    for option, reply in zip(OPTIONS, replies, strict=True):
+        if isinstance(reply, Exception):
+            refused["CONFIG GET"] = said_by(reply)
+        elif isinstance(reply, list) and len(reply) == 2:
+            config[option] = _shown(option, _text(reply[1]))
+    if not config and "CONFIG GET" not in refused:
+        refused["CONFIG GET"] = "the answer is empty"
+    return ServerFacts(client.url, None, info, config, refused, clock, (after - before) / 2)
+
+
+async def _replica(url: Url, master: Client, *, given: bool) -> ReplicaFacts:
+    """A replica, what it reaches at its master's address, and what the master lets it do."""
+    async with Client(url) as client:
+        facts = await _server(client)
+        if not facts.is_up or facts.replication.master is None:
+            return ReplicaFacts(facts, given)
+        password = await _one(client, "CONFIG", "GET", "masterauth")
+    secret = _text(password[1]) if isinstance(password, list) and len(password) == 2 else ""
+    user = facts.config.get("masteruser", "")
+    dial = await _dial(facts.replication.master, user if secret else "", secret, facts, master.url)
+    return ReplicaFacts(facts, given, None, dial, await _allowed(master, user or "default"))
+
+
+async def _listed(line: Replica, master: Client) -> ReplicaFacts:
+    """A replica that the master lists, asked without a login."""
+    url = Url(Address(line.host, line.port or 0), tls=master.url.tls, tls_options=master.url.tls_options)
+    facts = await _replica(url, master, given=False)
+    return ReplicaFacts(facts.server, False, line, facts.dial, facts.allowed)
+
+
+def _with_line(replica: ReplicaFacts, listed: Sequence[Replica]) -> ReplicaFacts:
+    """With the line by which the master lists it: a single one whatever its port, which NAT may have changed."""
+    port = replica.server.url.address.port
+    announced = replica.server.config.get("replica-announce-port", "0")
+    ports = {port, int(announced) if announced.isdigit() else 0, replica.server.info.fields.get("tcp_port") or 0}
+    found = [one for one in listed if str(one.port) in {str(number) for number in ports}]
+    return ReplicaFacts(replica.server, True, found[0] if found else None, replica.dial, replica.allowed)
+
+
+async def _dial(address: Address, user: str, password: str, replica: ServerFacts, master: Url) -> Dial:
+    """Try the master's address as the replica has it, with the replica's login and its choice of TLS."""
+    tls = replica.config.get("tls-replication") == "yes"
+    options = master.tls_options if tls else {}
+    login = bool(password)
+    try:
+        async with Client(Url(address, tls, user, password, tls_options=options)) as client:
+            run_id = Info.parse(await client.ask("INFO", "server")).fields.get("run_id")
+            return Dial(address, run_id=run_id, with_login=login)
+    except (AuthenticationError, ErrorReply, InvalidReply) as error:
+        return Dial(address, refused=_without(str(error), password), with_login=login)
+    except FAILURES as error:
+        return Dial(address, failure=_without(said_by(error), password), with_login=login)
+    except ConfigError as error:
+        return Dial(address, failure=str(error), with_login=login)
+
+
+async def _knock(address: Address) -> Dial:
+    """Connect, and say nothing."""
+    try:
+        async with asyncio.timeout(KNOCK_SECONDS):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+        writer.close()
+    except TimeoutError:
+        return Dial(address, failure=f"no answer within {KNOCK_SECONDS:g} s")
+    except (OSError, ValueError, OverflowError) as error:  # the last two: no such host or port
+        return Dial(address, failure=words(error))
+    return Dial(address)
+
+
+async def _allowed(master: Client, user: str) -> dict[str, bool | None]:
+    """Whether the master lets this user run each command of the handshake."""
+    found: dict[str, bool | None] = {}
+    rules: Any = None
+    for command, request in HANDSHAKE.items():
+        reply = await _one(master, "ACL", "DRYRUN", user, *request)
+        if isinstance(reply, Exception):
+            if rules is None:
+                rules = await _one(master, "ACL", "GETUSER", user)
+            found[command] = allows(rules, command) if isinstance(rules, list) else None
+        else:
+            found[command] = reply in (b"OK", "OK", True)
+    return found
+
+
+def _checked(info: Info) -> None:
+    """Raises InvalidReply for a server without replication, or with an INFO that the checks could not read."""
+    assert info.server
+    assert info.replication
+    if "sync_full" in info.fields:
+        assert info.stats
+
+
+async def _one(client: Client, *command: str) -> Any:
+    """A reply, or the error in its place."""
+    try:
+        return await client.ask(*command)
+    except FAILURES as error:
+        return error
+
+
+def _shown(option: str, value: str) -> str:
+    return HIDDEN if option in SECRETS and value else value
+
+
+def _without(text: str, password: str) -> str:
+    return text.replace(password, "***") if password else text
+
+
+def _text(word: Any) -> str:
+    return word.decode(errors="surrogateescape") if isinstance(word, bytes) else str(word or "")

@@ -1,0 +1,171 @@
+"""What was learnt of a master and its replicas: records that do not change, and that need no server to be judged."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from tap.servers.info import Info, Replica, Replication, Stats
+from tap.url import Address, Url
+
+HIDDEN = "***"  # what ServerFacts.config has in place of a secret that is not empty
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """One server. failure: why it could not be asked; everything below is empty then.
+
+    config: options that could be read, by name; of a secret only whether it is set. refused: what could not be read,
+    with the server's answer. clock: its clock minus ours, in seconds, None if unknown; clock_within: how exact that is.
+    """
+
+    url: Url
+    failure: str | None = None
+    info: Info = field(default_factory=lambda: Info({}))
+    config: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    clock: float | None = None
+    clock_within: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return str(self.url.address)
+
+    @property
+    def is_up(self) -> bool:
+        return self.failure is None
+
+    @property
+    def version(self) -> str:
+        return self.info.server.version
+
+    @property
+    def replication(self) -> Replication:
+        return self.info.replication
+
+    def number(self, option: str) -> int | None:
+        """An option's whole number; None if it could not be read."""
+        return _number(self.config.get(option))
+
+    def field_number(self, name: str) -> int | None:
+        """A field of INFO; None if the server has none of that name."""
+        return _number(self.info.fields.get(name))
+
+    @property
+    def output_buffer_limit(self) -> tuple[int, int, int] | None:
+        """client-output-buffer-limit of replicas: hard and soft limit in bytes, seconds of the soft one."""
+        words = self.config.get("client-output-buffer-limit", "").split()
+        for at, word in enumerate(words[:-3]):
+            hard, soft, seconds = map(_number, words[at + 1 : at + 4])
+            if word in ("slave", "replica") and hard is not None and soft is not None and seconds is not None:
+                return hard, soft, seconds
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """An address, tried from this machine. failure: why nothing answers. refused: why the login, or INFO, was refused.
+
+    run_id: of the process that answers.
+    """
+
+    address: Address
+    failure: str | None = None
+    refused: str | None = None
+    run_id: str | None = None
+    with_login: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaFacts:
+    """A replica. given: its URL was typed; otherwise its master lists it. listed: the master's line.
+
+    dial: what answers at the master's address that the replica uses, with the replica's own login. allowed: by command of
+    the handshake, whether the master lets the replica's user run it; None if that could not be read.
+    """
+
+    server: ServerFacts
+    given: bool = True
+    listed: Replica | None = None
+    dial: Dial | None = None
+    allowed: Mapping[str, bool | None] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.server.name
+
+    @property
+    def user(self) -> str:
+        """The user that it logs in as at its master."""
+        return self.server.config.get("masteruser") or "default"
+
+    @property
+    def link_is_up(self) -> bool:
+        return self.server.replication.master_link_status == "up"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The master's INFO at one moment. at: seconds since the first sample."""
+
+    at: float
+    info: Info
+
+    @property
+    def offset(self) -> int:
+        return self.info.replication.master_repl_offset
+
+    @property
+    def resyncs(self) -> Stats | None:
+        """Resyncs served until then; None if INFO lacks them."""
+        return (
+            self.info.stats if {"sync_full", "sync_partial_ok", "sync_partial_err"} <= self.info.fields.keys() else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PairFacts:
+    """A master, its replicas, and the master's figures once a second for as long as it was watched.
+
+    announced: the addresses in the master's list of replicas, each tried with a bare connection. outage: seconds of the
+    longest outage that should cost no full resync.
+    """
+
+    master: ServerFacts
+    replicas: tuple[ReplicaFacts, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    announced: tuple[Dial, ...] = ()
+    outage: float = 60.0
+
+    @property
+    def watched(self) -> float:
+        """Seconds from the first sample to the last."""
+        return self.samples[-1].at - self.samples[0].at if self.samples else 0.0
+
+    @property
+    def peak_rate(self) -> float:
+        """The most bytes that the master wrote in a second between two samples; 0 if it wrote nothing."""
+        return max((_rate(one, next_) for one, next_ in pairwise(self.samples)), default=0.0)
+
+    @property
+    def mean_rate(self) -> float:
+        return _rate(self.samples[0], self.samples[-1]) if self.watched else 0.0
+
+
+def _rate(first: Sample, last: Sample) -> float:
+    return max(0.0, (last.offset - first.offset) / max(last.at - first.at, 1e-3))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and re.fullmatch(r"-?[0-9]{1,20}", text) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only processes of the same machine reach it. Names other than localhost may be anything: False."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
