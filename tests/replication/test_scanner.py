@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 from collections.abc import Collection
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tap.replication.passwords import SECRETIVE
 from tap.replication.scanner import StreamScanner
-from tests.support import uncompiled_scanner
+from tests.support import ROOT, uncompiled_scanner
 
 SCANNERS = [StreamScanner, uncompiled_scanner()]
 
@@ -56,6 +57,14 @@ PIECES = st.lists(
     | st.binary(max_size=20),
     max_size=12,
 ).map(b"".join)
+
+
+def test_the_names_that_may_carry_passwords_are_those_of_the_table() -> None:
+    """The scanner has them as numbers."""
+    tree = ast.parse((ROOT / "tap" / "replication" / "scanner.py").read_text())
+    (compares,) = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "_is_secretive")
+    compared = {node.id for node in ast.walk(compares) if isinstance(node, ast.Name) and node.id.isupper()}
+    assert {name.encode() for name in compared} == SECRETIVE
 
 
 # Names that may carry passwords, and their neighbours.

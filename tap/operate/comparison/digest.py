@@ -5,9 +5,9 @@
 A server keeps one value in many forms: a set as a listpack, an intset or a hash table, a hash table in whatever order its
 buckets have. The digest of a value is therefore made of its elements, as they come off the tape, whatever their form:
 
-    string, list, stream      one hash of all elements, in their order
-    set, hash, zset, array    the sum of the elements' hashes modulo 2**128, which has no order
-    module                    one hash of the numbers and strings that the module saved, in the order it saved them
+    string, list, stream, gcra    one hash of all elements, in their order
+    set, hash, zset, array        the sum of the elements' hashes modulo 2**128, which has no order
+    module                        one hash of the numbers and strings that the module saved, in the order it saved them
 
 An element is hashed with its size after each string, so that no two different elements are fed the same bytes; an integer
 as the decimal text that it stands for; a score as its binary64, where -0 is 0; a field of a hash with its expiry. The
