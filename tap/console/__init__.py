@@ -12,6 +12,7 @@
     rdb_report               the content of an RDB
     stats_report             statistics of a recording
     diff_report              differences of two data sets
+    doctor_report            what an examination of a pair found
     replay_view, send_report  a recording that is played to replicas, or sent to a server
     rdbtools_formats         an RDB in the formats of rdbtools' `rdb`, by rdbtools.py and rdbtools_callbacks.py
 

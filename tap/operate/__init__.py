@@ -3,8 +3,12 @@
 compared = tap.operate.diff("redis://10.0.0.5:6379", "redis://10.0.0.6:6379", found=print)
 print(compared.equal, compared.differing)
 
-comparison/   are two data sets equal, and if not, which keys differ: servers, RDBs, append-only files, recordings
-doctor/       what is wrong with a master and its replicas, and which commands mend it
+live_pair         a replica and its master as they run: who follows whom, and whether a tap may step in between
+attachment        steps in between, and out again
+attach_state      the file that says how to give a replica back
+resync_forecast   whether the master will continue where a replica stops
+comparison/       are two data sets equal, and if not, which keys differ: servers, RDBs, append-only files, recordings
+doctor/           what is wrong with a master and its replicas, and which commands mend it
 """
 
 from typing import TYPE_CHECKING, Any

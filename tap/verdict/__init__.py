@@ -3,5 +3,9 @@
 Everything here is a function of events and figures, with the times that they carry: no sockets, files or clocks. What
 watches a live tap, what reads a recording and what examines a pair without a tap thus come to the same verdict.
 
-    sizing    how large a buffer or a timeout has to be
+    rounds, loops    one full resync from its grant to its end; those that follow one another, reported as a loop
+    causes           why the rounds of a loop end, and which setting would end it
+    alerts           thresholds of the operator's own, compared with the figures of each connection
+    sizing           how large a buffer or a timeout has to be
+    loadable         which servers load an RDB of which version
 """
