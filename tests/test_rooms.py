@@ -18,7 +18,7 @@ MAY_USE = {
     "capture": {"errors", "units"},
     "redaction": {"replication"},
     "recorder": {"recording", "capture", "redaction", "replication", "errors", "bus", "units"},
-    "recording": {"capture", "replication", "glob", "errors", "bus", "units"},
+    "recording": {"capture", "replication", "verdict", "glob", "errors", "bus", "units"},
     "export": {"recording", "capture", "replication", "paths", "errors", "bus"},
     "replay": {
         "version",
@@ -111,6 +111,7 @@ MAY_USE = {
         "capture",
         "operate",
         "replay",
+        "verdict",
         "console",
         "servers",
         "printable",

@@ -182,6 +182,8 @@ async def _relay(
             looking.cancel()
             await asyncio.wait({looking})
         await tap.close()  # before the viewers go: they report the end, too
+    for told in tap.loops.verdicts:
+        say(f"link {told.link}, replica {told.replica}: {sentence(told.event)}")
     for armed in tap.faults.never_fired:
         say(f"fault {armed.name} never fired: {armed.spec}")
     if tap.recorder is not None and tap.recorder.trouble:

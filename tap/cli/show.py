@@ -26,6 +26,7 @@ from tap.recording.reader import nothing, read
 from tap.recording.seen_commands import SeenCommands
 from tap.recording.stats import Batch, Stats
 from tap.replication.events import Command, Side
+from tap.verdict.loops import judging
 
 FOLLOW_SECONDS = 0.1
 
@@ -103,7 +104,7 @@ class _Events:
     def __init__(self, wanted: Filters, form: str, commands: bool, rdb_keys: bool, once: bool) -> None:
         self.total = 0
         self.count = 0
-        self.player = Player(self._put, every_command=commands or wanted.only_commands, every_key=rdb_keys)
+        self.player = Player(judging(self._put), every_command=commands or wanted.only_commands, every_key=rdb_keys)
         self._wanted = wanted
         self._once = SeenCommands() if once else None
         self._line: Callable[[Told], str | None] = json_line if form == "json" else Journal()

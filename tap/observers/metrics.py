@@ -99,6 +99,11 @@ def _refusal(reply: str) -> str:
 BYTES_FROM_MASTER = Counter(name="bytes_from_master", help="all bytes received from the master", unit="bytes")
 BYTES_FROM_REPLICA = Counter(name="bytes_from_replica", help="all bytes received from replicas", unit="bytes")
 CONNECTIONS = Gauge(name="connections", help="open connections")
+VERDICTS = Gauge(
+    name="verdicts",
+    help="replicas in a loop of full resyncs, by its cause, as in `verdict`; from the first one on",
+    labels=(LINK, "cause"),
+)
 LOST_BYTES = Gauge(
     name="recording_lost_bytes",
     help="bytes missing from the recording because the disk could not keep up; only with `-w`",
@@ -230,6 +235,7 @@ METRICS: tuple[Metric, ...] = (
         value=lambda event: event.what,
     ),
     CONNECTIONS,
+    VERDICTS,
     Gauge(
         name="offset",
         help="the replication offset of the last byte received from the master",
@@ -336,6 +342,8 @@ class Metrics:
         self._observations: dict[tuple[Histogram, tuple[str, ...]], _Growing] = {}
         self._series = Tally[Metric]()  # number of series of each counter and histogram
         self._connected: set[str] = set()  # links that had connections at the last read()
+        self._loops: dict[tuple[str, str], str] = {}  # causes, by link and replica
+        self._causes: dict[tuple[str, str], None] = {}  # links and causes with a gauge
         # By connection, while it lasts:
         self._passed: dict[int, tuple[int, int]] = {}  # bytes from master and replica that are counted already
         self._opened: dict[int, float] = {}  # when, in seconds since the epoch
@@ -363,6 +371,13 @@ class Metrics:
             opened, histogram = self._opened.get(connection), self._granted.pop(connection, None)
             if opened is not None and histogram is not None:
                 self._observe(histogram, (link,), told.time - opened)
+        elif isinstance(event, events.Verdict):
+            if len(self._loops) < MAX_SERIES:
+                self._loops[link, told.replica] = event.cause
+            if len(self._causes) < MAX_SERIES:
+                self._causes[link, event.cause] = None
+        elif isinstance(event, events.VerdictOver):
+            self._loops.pop((link, told.replica), None)
         elif isinstance(event, events.LinkClosed):
             self._pass(link, connection, event.bytes_from_master, event.bytes_from_replica)
             kept: dict[int, Any]
@@ -388,6 +403,8 @@ class Metrics:
                     key = gauge, (one.link, one.replica)
                     gauges[key] = max(value, gauges.get(key, 0))
             gauges[CONNECTIONS, (one.link,)] = gauges.get((CONNECTIONS, (one.link,)), 0) + 1
+        for labels in self._causes:
+            gauges[VERDICTS, labels] = sum((name, cause) == labels for (name, _), cause in self._loops.items())
         if lost_bytes is not None:
             gauges[LOST_BYTES, ()] = lost_bytes
         self._connected = {one.link for one in connections}

@@ -21,6 +21,7 @@ from tap.recording.player import Player
 from tap.recording.reader import read
 from tap.recording.seen_commands import SeenCommands
 from tap.replication import events
+from tap.verdict.loops import judging
 
 _Given = TypeVar("_Given")
 
@@ -180,7 +181,7 @@ class Recording:
     def _events(self, concerns: Concerns, joins: Joins | None = None, **options: Any) -> Iterator[Told]:
         """concerns: which missing stretches make the answer incomplete. joins: see Account.lacking()."""
         heard: list[Told] = []
-        player = Player(heard.append, **options)
+        player = Player(judging(heard.append), **options)
         self._account, self._concerns, self._joins = player.account, concerns, joins
         for _ in read(self._paths, player):
             if heard:

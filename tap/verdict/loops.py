@@ -37,6 +37,8 @@ PATIENCE = 2.0  # seconds of stream that end a verdict at the earliest
 FIRST_PATIENCE = 60.0  # and those that end a streak before there is a verdict
 LONGER = 1.5  # times the longest round
 
+_SAYS_NOTHING = (events.Command, events.RdbKey)  # and comes by the million
+
 _Key = tuple[str, str]  # link and replica
 
 
@@ -70,12 +72,25 @@ class _Request:
     offset: int | None = None
 
 
+def judging(tell: Callable[[Told], None]) -> Callable[[Told], None]:
+    """A function that tells each event, and the verdicts that follow from it. It has to be given Acks, too."""
+    loops = Loops()
+
+    def judge(told: Told) -> None:
+        tell(told)
+        if type(told.event) not in _SAYS_NOTHING:
+            for one in loops.take(told):
+                tell(one)
+
+    return judge
+
+
 class Loops:
     """Takes events in their order, and returns those that they lead to."""
 
     def __init__(self, has_loaded: Callable[[int], bool] | None = None) -> None:
-        """has_loaded: whether the replica has acknowledged the RDB on the connection of this number; it is asked for
-        the few connections that follow a failed round. Without it, a stream counts from the end of the RDB.
+        """has_loaded: whether the replica has acknowledged the RDB on the connection of this number, for who does not
+        give Acks; it is asked for the few connections whose stream may end a streak.
         """
         self._has_loaded = has_loaded
         self._streaks: dict[_Key, Streak] = {}
@@ -95,13 +110,18 @@ class Loops:
             events.RdbProblem: self._rdb_problem,
             events.RdbFinished: self._rdb_finished,
             events.StreamStarted: self._stream_started,
+            events.Ack: self._acknowledged,
             events.LinkClosed: self._closed,
         }
 
     @property
-    def found(self) -> list[tuple[str, str, Streak]]:
-        """The loops that are not over: link, replica and streak."""
-        return [(*key, one) for key, one in self._streaks.items() if one.finding is not None]
+    def verdicts(self) -> list[Told]:
+        """The loops that are not over, as they stand; the time is that of the last full resync."""
+        return [
+            Told(one.current.granted_at, link, one.current.connection, replica, _verdict(one, one.finding))
+            for (link, replica), one in self._streaks.items()
+            if one.finding is not None and one.current is not None
+        ]
 
     def take(self, told: Told) -> list[Told]:
         """Take an event. Returns the events that follow from it, and from the time that has passed until it."""
@@ -121,7 +141,7 @@ class Loops:
                 del self._streaming[key]
                 continue
             if one.loaded_at is None:
-                if self._has_loaded is not None and not self._has_loaded(connection):
+                if self._has_loaded is None or not self._has_loaded(connection):
                     continue
                 one.loaded_at = now
             if now - one.loaded_at <= streak.patience():
@@ -252,6 +272,11 @@ class Loops:
         if one is not None:
             one.stream_at = told.time
             self._streaming[told.link, told.replica] = told.connection
+
+    def _acknowledged(self, told: Told, event: events.Ack) -> None:
+        one = self._rounds.get(told.connection)
+        if one is not None and one.loaded_at is None and one.rdb_done_at is not None:
+            one.loaded_at = told.time
 
     # ---- its end ----
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from tap.bus import Told
 from tap.console.screen import Frame, Happening, Line, Ranking, draw
@@ -55,3 +56,21 @@ def a_frame(*lines: Line) -> Frame:
     )
     ranking = Ranking(4, [("SET", 3), ("PING", 1)])
     return Frame([("127.0.0.1:6400", "10.0.0.5:6379")], 12.5, 0, list(lines), ranking, ranking, said)
+
+
+def verdict(**fields: Any) -> events.Verdict:
+    whole: dict[str, Any] = {
+        "cause": "output_buffer",
+        "count": 3,
+        "period": 40.0,
+        "by": Side.MASTER,
+        "phase": "rdb",
+        "bytes": 2**20,
+        "seconds": 30.0,
+        "server": "master",
+        "setting": "client-output-buffer-limit",
+        "value": "replica 310mb 310mb 60",
+        "figures": {},
+        "text": "the master ends each round",
+    }
+    return events.Verdict(**{**whole, **fields})

@@ -10,7 +10,7 @@ import pytest
 from tap.console.sentences import is_alarming, sentence
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side, Transfer
-from tests.console.telling import COMMANDS, FULL, ID, undialled
+from tests.console.telling import COMMANDS, FULL, ID, undialled, verdict
 
 
 def rdb_finished(**changes: Any) -> events.RdbFinished:
@@ -47,24 +47,6 @@ def alert_over(value: float | None) -> events.AlertOver:
         seconds=34.0,
         how="back",
     )
-
-
-def verdict(**fields: Any) -> events.Verdict:
-    whole: dict[str, Any] = {
-        "cause": "output_buffer",
-        "count": 3,
-        "period": 40.0,
-        "by": Side.MASTER,
-        "phase": "rdb",
-        "bytes": 2**20,
-        "seconds": 30.0,
-        "server": "master",
-        "setting": "client-output-buffer-limit",
-        "value": "replica 310mb 310mb 60",
-        "figures": {},
-        "text": "the master ends each round",
-    }
-    return events.Verdict(**{**whole, **fields})
 
 
 def silent(**fields: Any) -> events.Silent:

@@ -27,6 +27,7 @@ from tap.observers.metrics import (
 from tap.replication import events
 from tap.replication.events import Event, Reason
 from tap.status import Status
+from tests.console.telling import verdict
 from tests.observers.test_statsd import REPLID, a_connection, closed, full, of, opened, stream
 
 NAMED = {metric.name: metric for metric in METRICS}
@@ -62,7 +63,8 @@ def test_names_and_labels_fit_every_monitoring_system() -> None:
 def test_labels_are_the_link_then_the_replica_then_one_of_the_metrics_own(metric: Any) -> None:
     own = () if metric.own_label is None else (metric.own_label,)
     assert metric.labels in ((), (LINK, *own), (LINK, REPLICA, *own))
-    assert (getattr(metric, "value", None) is not None) == (metric.own_label is not None)
+    if isinstance(metric, Counter):
+        assert (metric.value is not None) == (metric.own_label is not None)
 
 
 def test_buckets_ascend_and_times_are_in_seconds() -> None:
@@ -260,6 +262,23 @@ def test_the_time_of_a_resync_runs_from_its_connection_to_its_stream() -> None:
         if isinstance(sample.value, Distribution)
     }
     assert sums == {"full_resync_time": (1, 2.5), "partial_resync_time": (1, 0.25)}
+
+
+def test_loops_are_counted_by_cause_while_they_last() -> None:
+    one = Metrics(["main"])
+
+    def gauges() -> dict[tuple[str, ...], Any]:
+        one.read(Status(0.0, ()), None)
+        return {key: value for key, value in counted(one.samples()).items() if key[0] == "verdicts"}
+
+    assert gauges() == {}
+    one.event(told(verdict(cause="output_buffer")))
+    one.event(told(verdict(cause="output_buffer"), replica="r:2"))
+    one.event(told(verdict(cause="output_buffer"), replica="r:2"))
+    assert gauges() == {("verdicts", "main", "output_buffer"): 2}
+    one.event(told(verdict(cause="disk_full")))
+    one.event(told(events.VerdictOver(cause="output_buffer", count=4, seconds=9.0), replica="r:2"))
+    assert gauges() == {("verdicts", "main", "output_buffer"): 0, ("verdicts", "main", "disk_full"): 1}
 
 
 def test_a_status_without_links_has_no_gauges() -> None:

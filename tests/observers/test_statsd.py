@@ -354,6 +354,7 @@ NAMES = {
     "redis_tap.main.master_silence": "g",
     "redis_tap.main.replica_silence": "g",
     "redis_tap.recording_lost_bytes": "g",
+    "redis_tap.main.verdicts.disk_full": "g",
     "redis_tap.main.rdb_time": "ms",
     "redis_tap.main.full_resync_time": "ms",
     "redis_tap.main.partial_resync_time": "ms",
@@ -368,6 +369,7 @@ OWN = {
     "what": "error",
     "side": "master",
     "figure": "lag",
+    "cause": "disk_full",
 }
 
 

@@ -102,6 +102,13 @@ class Story:
         return [one for one in self.said if isinstance(one, events.VerdictOver)]
 
     @property
+    def count(self) -> int:
+        """The full resyncs of the only loop, so far."""
+        (told,) = self.loops.verdicts
+        assert isinstance(told.event, events.Verdict)
+        return told.event.count
+
+    @property
     def verdict(self) -> events.Verdict:
         """The only one."""
         (one,) = self.verdicts

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tap.bus import Told
 from tap.replication import events
-from tap.replication.events import Role, Side
-from tap.verdict.loops import MAX_REPLICAS, Loops
+from tap.replication.events import Reason, Role, Side
+from tap.verdict.loops import MAX_REPLICAS, Loops, judging
 from tests.verdict.story import ID, MB, Story
 
 OTHER = "f" * 40
@@ -43,7 +44,7 @@ def test_a_loop_is_over_when_the_stream_has_lasted_for_longer_than_a_round() -> 
     story.after(2)
     assert [(one.cause, one.count) for one in story.over] == [("child_fails", 3)]
     assert story.over[0].seconds == 2 * 2.5 + 2 + 1  # to the tick that has seen the first ACK
-    assert not story.loops.found
+    assert not story.loops.verdicts
     assert not syncs(story.ends(Side.MASTER, "stream")).after(3600).verdicts[1:]
 
 
@@ -61,11 +62,35 @@ def test_a_stream_that_is_not_acknowledged_ends_no_loop() -> None:
     story.loaded = False
     assert not syncs(story).after(100).over
     story.ends(Side.MASTER, "loading")
-    assert story.asks().granted(0).loops.found[0][2].count == 4
+    assert story.asks().granted(0).count == 4
 
 
-def test_without_a_look_at_acknowledgements_the_stream_counts_from_the_rdbs_end() -> None:
-    assert syncs(fails(Story(loops=Loops()), 2)).after(10).over
+def test_an_acknowledgement_shows_that_the_replica_has_loaded() -> None:
+    story = syncs(fails(Story(loops=Loops()), 2)).after(10)
+    assert not story.over
+    ack = events.Ack(start=0, end=1, offset=0, fsynced=None, lag_bytes=0, lag_seconds=0.0)
+    assert [one.seconds for one in story.tell(ack).after(10).over] == [2 * 2.5 + 2 + 10]
+
+
+def test_verdicts_stand_among_the_events_of_a_recording() -> None:
+    heard: list[str] = []
+    judge = judging(lambda told: heard.append(told.event.kind))
+    full = events.FullResync(start=0, end=1, replid=ID, offset=0, reason=Reason(code="first_sync", text=""))
+    closed = events.LinkClosed(
+        by=Side.MASTER,
+        how="fin",
+        text="",
+        role=Role.REPLICA,
+        phase="waiting",
+        offset=0,
+        bytes_from_master=1,
+        bytes_from_replica=1,
+    )
+    command = events.Command(start=0, end=1, offset=1, db=0, name="SET", args=(), in_transaction=False)
+    for number in range(1, 4):
+        for event in (full, closed, command):
+            judge(Told(1000.0 + number, "main", number, "r:1", event))
+    assert heard == ["full_resync", "link_closed", "command"] * 2 + ["full_resync", "verdict", "link_closed", "command"]
 
 
 def test_a_short_stream_between_failures_goes_on_with_the_streak() -> None:
@@ -73,7 +98,7 @@ def test_a_short_stream_between_failures_goes_on_with_the_streak() -> None:
     syncs(story).after(1).ends(Side.MASTER, "loading").after(0.5)
     story.asks().granted(0)
     assert not story.over
-    assert story.loops.found[0][2].count == 4
+    assert story.count == 4
 
 
 def test_a_failover_is_no_loop() -> None:
@@ -114,7 +139,7 @@ def test_a_replica_that_asks_again_has_given_up_its_earlier_connection() -> None
         "repl-timeout",
     )
     story.ends(Side.REPLICA, "rdb", connection=1).ends(Side.REPLICA, "rdb", connection=2)  # their ends change nothing
-    assert story.after(0.1).asks().granted(0).loops.found[0][2].count == 4
+    assert story.after(0.1).asks().granted(0).count == 4
 
 
 def test_in_a_sync_with_two_connections_the_first_end_counts() -> None:

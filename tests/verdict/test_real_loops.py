@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tap import Address, Config, LinkConfig
+from tap import Address, Config, LinkConfig, recording
 from tap.replication import events
 from tap.replication.events import Side
 from tap.servers.embedded import Server
@@ -213,20 +213,29 @@ def test_a_version_that_the_replica_does_not_announce(servers: Servers) -> None:
         ends(tap, replica, "capability_missing")
 
 
-def test_a_snapshot_that_the_master_cannot_write(servers: Servers) -> None:
+def test_a_snapshot_that_the_master_cannot_write(servers: Servers, tmp_path: Path) -> None:
     options = ("enable-protected-configs", "yes", "repl-diskless-sync", "no")
     master, replica = servers.start(need("redis-7.0"), *options), servers.start("redis-7.0")
     gone = master.directory / "gone"
     gone.mkdir()
     client(master).config_set("dir", str(gone))
     gone.rmdir()
-    with before(master) as tap:
+    with before(master, record_to=tmp_path / "loop.pcapng") as tap:
         follow(replica, tap.port)
         verdict = tap.wait_for(events.Verdict)
         assert (verdict.cause, verdict.by, verdict.phase) == ("child_fails", Side.MASTER, "waiting")
         assert (verdict.setting, verdict.value) == ("repl-diskless-sync", "yes")
         apply(verdict, master)
         ends(tap, replica, "child_fails")
+        live = [as_said(one) for one in tap.events(events.Verdict)]
+    recorded = [told.event for told in recording.open(tmp_path / "loop.pcapng").events()]
+    assert [as_said(one) for one in recorded if isinstance(one, events.Verdict)] == live
+    assert [one.cause for one in recorded if isinstance(one, events.VerdictOver)] == ["child_fails"]
+
+
+def as_said(one: events.Verdict) -> tuple[object, ...]:
+    """What a recording says, too: times differ by less than a packet takes."""
+    return one.cause, one.count, one.by, one.phase, one.bytes, one.setting, one.value, one.alternatives
 
 
 def test_a_child_that_is_killed(servers: Servers) -> None:
