@@ -134,6 +134,7 @@ def test_any_environment_will_do(environment: dict[str, str]) -> None:
 
 AT_AN_IMPORT = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name == {name!r}:

@@ -149,6 +149,7 @@ def record(servers: Servers, name: str, path: Path, seconds: float, plan: str) -
     """
     master, replica = servers.start(name, "repl-backlog-size", "64mb"), servers.start(name)
     rests: list[Truth] = []
+    holes: list[tuple[int, int]] = []  # offsets between which no replica was there
     with TapThread(config(master.port, path)) as tap, Load(master) as load:
         follow(replica, tap.port)
         wait_until(lambda: is_up(replica))
@@ -156,20 +157,29 @@ def record(servers: Servers, name: str, path: Path, seconds: float, plan: str) -
             end = time.monotonic() + seconds / len(plan)
             wait_until(lambda: time.monotonic() > end, seconds + 1)  # noqa: B023
             if step == "p":
-                seen = len(tap.events(events.PartialResync))
+                before = len(tap.events(events.PartialResync))
                 tap.cut()
-                tap.wait_for(events.PartialResync, seen + 1)
+                tap.wait_for(events.PartialResync, before + 1)
             if step == "f":
-                client(replica).replicaof("no", "one")
+                with load.quiet():
+                    alone = level(master, replica)
+                    client(replica).replicaof("no", "one")
                 client(replica).set("of its own", "x")
                 follow(replica, tap.port)
-                tap.wait_for(events.FullResync, 2)
+                offset = tap.wait_for(events.FullResync, 2).offset
+                assert offset is not None
+                holes.append((alone, offset))
             wait_until(lambda: is_up(replica))
             rests.append(at_rest(load, master, replica))
         resyncs = len(tap.events(events.PartialResync)), len(tap.events(events.FullResync))
         assert resyncs == (plan.count("p"), plan.count("f") + 1)
     # Offsets at which the replica was there, whatever it was in the middle of.
-    return rests + random.Random(3).sample([one for one in load.truths if one.offset < rests[-1].offset], len(plan))
+    seen = [
+        one
+        for one in load.truths
+        if one.offset < rests[-1].offset and not any(begin < one.offset < end for begin, end in holes)
+    ]
+    return rests + random.Random(3).sample(seen, len(plan))
 
 
 def export(path: Path, to: str, output: Path, *options: str) -> subprocess.CompletedProcess[str]:

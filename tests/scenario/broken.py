@@ -120,8 +120,12 @@ def a_byte_is_passed_on_twice(patch: pytest.MonkeyPatch) -> None:
 @_broken
 def two_commands_are_swapped(patch: pytest.MonkeyPatch) -> None:
     def change(leg: Leg, commands: list[bytes]) -> list[bytes]:
-        if len(commands) > 2 and all(map(_is_data, commands[:3])):
-            commands[1:3] = commands[2], commands[1]
+        at = 0
+        while at + 1 < len(commands):
+            if _is_data(commands[at]) and _is_data(commands[at + 1]):
+                commands[at : at + 2] = commands[at + 1], commands[at]
+                at += 1
+            at += 1
         return commands
 
     _to_replica(patch, change)
