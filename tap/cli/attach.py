@@ -19,8 +19,9 @@ from tap.config.link_config import MASTER_TLS
 from tap.console.stderr import say
 from tap.console.terminal import Terminal
 from tap.operate.attach_state import refuse_second, state_path
-from tap.operate.attachment import Attachment, by_hand, check, reachable_at
+from tap.operate.attachment import Attachment, check, reachable_at
 from tap.operate.live_pair import LivePair, examine
+from tap.servers.shell import replicaof
 from tap.tap import Tap
 from tap.url import Address, Url
 
@@ -89,12 +90,17 @@ def _intentions(pair: LivePair, path: Path) -> list[str]:
     said[0] += f"; {pair.forecast.text}"
     if pair.sub_replicas:
         said.append(f"{name} has replicas of its own, {pair.sub_replicas}: they reconnect to it as well")
+    if pair.needs_replicas:
+        said.append(
+            f"WARNING: {pair.followed} has min-replicas-to-write: if it needs this replica, writes fail for a moment in "
+            "each move"
+        )
     if pair.config_file:
         said.append(
             f"CONFIG REWRITE on {name} would write the tap's address into its {pair.config_file}: not before this ends"
         )
     said += [f"not seen: {one}" for one in pair.unseen]
-    said.append(f"if this is killed: redis-tap detach {path}, or by hand: {by_hand(pair.replica, pair.followed)}")
+    said.append(f"if this is killed: redis-tap detach {path}, or by hand: {replicaof(pair.replica, pair.followed)}")
     return said
 
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tap.bus import COUNTLESS, Told
-from tap.errors import ConfigError, EnvironmentFailure, TapError
+from tap.errors import ConfigError, EnvironmentFailure, TapError, words
 from tap.operate.attach_state import AttachState, StateFile, forget, is_locked, is_there
 from tap.operate.live_pair import LivePair, is_loopback
 from tap.replication.events import FullResync, LinkOpened, MasterUnreachable, PartialResync, ResyncRefused
@@ -200,7 +200,7 @@ class Attachment:
         except FAILURES as error:
             raise EnvironmentFailure(
                 f"{self._client.name} could not be given back to {file.state.master}: {said_by(error)}; "
-                f"redis-tap detach {self._path}, or by hand: {by_hand(self._pair.replica, file.state.master)}"
+                f"redis-tap detach {self._path}, or by hand: {replicaof(self._pair.replica, file.state.master)}"
             ) from None
         finally:
             file.close()
@@ -258,11 +258,6 @@ def _unmoved(found: Replication, state: AttachState) -> str:
     return "as before" if found.master == state.master else f"something else has moved it since, not to {state.master}"
 
 
-def by_hand(replica: Url, master: Address) -> str:
-    """The shell command that gives the replica back."""
-    return replicaof(replica, master)
-
-
 async def detach(path: Path, login: Url | None, environment: Mapping[str, str] = os.environ) -> str:
     """Do what the state file says is left to do; returns what was done. A process that is attached is asked to do it.
 
@@ -288,7 +283,10 @@ async def detach(path: Path, login: Url | None, environment: Mapping[str, str] =
 
 async def _ended(path: Path, state: AttachState) -> str:
     """End the process that is attached, as Ctrl-C would, and wait for that."""
-    os.kill(state.pid, signal.SIGTERM)
+    try:
+        os.kill(state.pid, signal.SIGTERM)
+    except OSError as error:
+        raise EnvironmentFailure(f"process {state.pid}, which is attached, cannot be ended: {words(error)}") from None
     give_up = asyncio.get_running_loop().time() + UP_SECONDS
     while is_there(path):
         if not is_locked(path) and is_there(path):

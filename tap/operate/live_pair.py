@@ -28,7 +28,8 @@ class LivePair:
     here: this machine's address towards the replica. seen_as: that address as the replica sees it, None if unknown.
     tls_replication: whether the replica speaks TLS to its master; None if it does not say. forecast: of the resync.
     config_file: the replica's, "" without one. sub_replicas: their number. is_syncing: a full resync is in progress.
-    unseen: what could not be looked at, a sentence each.
+    needs_replicas: the master refuses writes while it has too few replicas (min-replicas-to-write). unseen: what could
+    not be looked at, a sentence each.
     """
 
     replica: Url
@@ -41,6 +42,7 @@ class LivePair:
     config_file: str
     sub_replicas: int
     is_syncing: bool
+    needs_replicas: bool = False
     unseen: tuple[str, ...] = ()
 
 
@@ -77,7 +79,9 @@ async def examine(replica: Url, ask_master: Url | None, tls_options: Mapping[str
         tls_options = {**tls_options, **ask_master.tls_options}
         logins = [(ask_master.username, ask_master.password)]
     master = Url(where, secured, tls_options=tls_options if secured else {})
-    expected = await _forecast(info, master, [*dict.fromkeys(logins), ("", "")] if ask_master is None else logins, unseen)
+    expected, of_master = await _forecast(
+        info, master, [*dict.fromkeys(logins), ("", "")] if ask_master is None else logins, unseen
+    )
     return LivePair(
         replica=replica,
         followed=followed,
@@ -88,6 +92,7 @@ async def examine(replica: Url, ask_master: Url | None, tls_options: Mapping[str
         forecast=expected,
         config_file=info.fields.get("config_file", ""),
         sub_replicas=info.replication.connected_slaves,
+        needs_replicas="min_slaves_good_slaves" in of_master,
         is_syncing=info.fields.get("master_sync_in_progress") == "1",
         unseen=tuple(unseen),
     )
@@ -160,8 +165,13 @@ def _dialled(followed: Address, replica: Address) -> Address:
     return followed
 
 
-async def _forecast(replica: Info, master: Url, logins: list[tuple[str, str]], unseen: list[str]) -> Forecast:
-    """Try the logins until INFO answers. Raises EnvironmentFailure if the master cannot be reached."""
+async def _forecast(
+    replica: Info, master: Url, logins: list[tuple[str, str]], unseen: list[str]
+) -> tuple[Forecast, Mapping[str, str]]:
+    """Try the logins until INFO answers; returns its fields, too.
+
+    Raises EnvironmentFailure if the master cannot be reached.
+    """
     refusal = ""
     for username, password in logins:
         async with Client(replace(master, username=username, password=password)) as client:
@@ -177,12 +187,12 @@ async def _forecast(replica: Info, master: Url, logins: list[tuple[str, str]], u
                     "--master HOST:PORT gives another address for it"
                 ) from None
             await _refuse_sentinel(client, "the master", unseen)
-            return await _measured(client, replica, before)
-    return Forecast(
-        False,
+            return await _measured(client, replica, before), before.fields
+    unknown = (
         f"{master.address}, the master, does not say whether: {refusal}; --master redis://USER:PASSWORD@{master.address} "
-        "gives a login that may run INFO",
+        "gives a login that may run INFO"
     )
+    return Forecast(False, unknown), {}
 
 
 async def _measured(client: Client, replica: Info, before: Info) -> Forecast:

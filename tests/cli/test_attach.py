@@ -17,6 +17,8 @@ from tap.config.option import in_order
 from tests.cli.running import TAP
 from tests.cli.typed import command, tap
 from tests.operate.pairs import Pair, load, start_pair
+from tests.relay.certificates import Certificates
+from tests.relay.test_tls_servers import SERVER, TlsServers
 from tests.support import WITHIN, Servers, client, is_up, wait_until
 
 
@@ -75,6 +77,24 @@ def test_a_duration_ends_it(pair: Pair) -> None:
     assert "by a partial resync" in said.stderr
     assert "follows" in said.stderr.splitlines()[-1]
     pair.check_restored(1)
+
+
+def test_over_tls_on_both_sides_with_the_certificates_of_run(servers: Servers, tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path / "certificates")
+    started = TlsServers(servers, certificates)
+    master, tls_port = started.start(SERVER)
+    replica, _ = started.start(SERVER, "tls-replication", "yes", "replicaof", f"127.0.0.1 {tls_port}")
+    wait_until(lambda: is_up(replica))
+    of_master: list[str | Path] = ["--cacert", certificates.ca, "--cert", certificates.leaf]
+    words: list[str | Path] = ["attach", str(replica.address), "--ui", "none", "--duration", "2s", *of_master]
+    said = tap(*words)
+    assert (said.returncode, "tls-replication yes): give --listen-cert" in said.stderr) == (2, True), said.stderr
+    said = tap(*words, "--listen-cert", certificates.leaf, "--listen-cacert", certificates.ca)
+    assert said.returncode == 0, said.stderr
+    assert "by a partial resync" in said.stderr
+    assert f"follows 127.0.0.1:{tls_port} again" in said.stderr
+    wait_until(lambda: is_up(replica))
+    assert Pair(master, replica).full_resyncs == 1
 
 
 def test_a_second_one_is_refused_and_one_that_was_killed_is_told(pair: Pair, tmp_path: Path) -> None:

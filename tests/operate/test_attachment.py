@@ -126,6 +126,30 @@ def test_a_replica_that_something_else_has_moved_is_left_there(servers: Servers,
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.parametrize("step", ["noted", "moving", "attached"])
+def test_asked_to_end_in_any_step_it_gives_the_replica_back(
+    step: str, servers: Servers, any_server: str, tmp_path: Path
+) -> None:
+    pair = start_pair(servers, any_server)
+
+    async def story() -> None:
+        stop = asyncio.Event()
+        found = await pair.examined()
+        async with Tap(found.master) as tap:
+            one = Attachment(
+                found,
+                tap.address,
+                tmp_path / "state",
+                say=lambda text: None,
+                at_step=lambda name: stop.set() if name == step else None,
+            )
+            await one.hold(tap, stop)
+
+    asyncio.run(story())
+    assert not (tmp_path / "state").exists()
+    pair.check_restored(1)
+
+
 def test_a_replica_that_has_gone_leaves_the_file_and_the_command_by_hand(
     servers: Servers, any_server: str, tmp_path: Path
 ) -> None:

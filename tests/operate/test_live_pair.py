@@ -69,6 +69,12 @@ def test_a_backlog_that_is_too_small_for_the_load_is_told_with_the_size_that_wou
     assert "on the master, CONFIG SET repl-backlog-size" in found.text
 
 
+def test_a_master_that_needs_its_replicas_is_noticed(pair: Pair) -> None:
+    assert not examined(pair.url).needs_replicas
+    client(pair.master).config_set("min-replicas-to-write", "1")
+    assert examined(pair.url).needs_replicas
+
+
 def test_another_master_at_that_address_is_noticed(pair: Pair, servers: Servers, any_server: str) -> None:
     other = start_pair(servers, any_server)
     found = examined(pair.url, str(other.master.address)).forecast
