@@ -1,12 +1,14 @@
 """Examine a master and its replicas as they are, without a tap in between: gather facts first, judge them afterwards.
 
-gather.py asks the servers and writes what they said into the records of pair_facts.py. The checks are pure functions from
-these records to findings: one file for each part of a pair, one registry, in check.py. examination.py does both.
-
-    link_checks       what keeps a replica from following; permissions.py: may a user run what the handshake needs
-    state_checks      roles, chains, histories, resyncs, lag
-    size_checks       backlog, output buffer and timeouts
-    data_checks       what may be lost, refused or served stale
-    rdb_loading       which server can load the RDB of which other
-    reading_checks    what could not be seen
+examination      both, and the answer as a whole
+gather           asks the servers, and writes down what they say
+pair_facts       the records of that
+check            a finding, and the registry of the checks: pure functions from these records to findings
+link_checks      whether a replica reaches its master, may log in there, and loads its RDB
+size_checks      backlog, output buffer and timeouts against the write rate
+data_checks      persistence, min-replicas, memory, clocks, reads
+state_checks     roles, chains, histories, resyncs, lag
+reading_checks   what could not be read
+permissions      what a user of the master may run
+sent_rdb         which RDB version a master sends to a replica
 """

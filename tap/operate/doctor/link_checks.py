@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from tap.operate.doctor.check import Evidence, Finding, check, check_replica, from_config, from_info
 from tap.operate.doctor.pair_facts import PairFacts, ReplicaFacts, is_loopback
-from tap.operate.doctor.rdb_loading import can_load, sent
+from tap.operate.doctor.sent_rdb import sent
 from tap.servers import shell
+from tap.verdict.loadable import can_load, loaders
 
 
 @check
@@ -270,7 +271,7 @@ def unloadable_rdb(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]
             f"{server} cannot load the RDB of {master} (version {version}): a full resync starts over for ever"
             + ("; until the next one the link works" if replica.link_is_up else ""),
             said,
-            (f"# run {master}, or a later release of it, as the replica: upgrade replicas before their master",),
+            (f"# it takes {loaders(version or 0)}: upgrade replicas before their master",),
         )
     elif loads is None and master != server:
         yield Finding(

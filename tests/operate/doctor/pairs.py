@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tap.operate.doctor.check import Finding, findings
+from tap.operate.doctor import examination
+from tap.operate.doctor.check import Finding
 from tap.operate.doctor.pair_facts import Dial, PairFacts, ReplicaFacts, Sample, ServerFacts
 from tap.servers.info import Info
 from tap.url import Address, Url
@@ -114,6 +115,6 @@ def pair(
 
 def found(facts: PairFacts) -> dict[str, Finding]:
     """By code; no_writes is left out."""
-    all_ = {one.code: one for one in findings(facts)}
+    all_ = {one.code: one for one in examination.judge(facts).findings}
     all_.pop("no_writes", None)
     return all_

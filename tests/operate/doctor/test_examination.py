@@ -14,7 +14,7 @@ from tests.operate.doctor.pairs import DOWN, pair
 def test_one_broken_finding_is_enough() -> None:
     assert examination.judge(pair(of_master={"save": ""})).healthy is True
     assert examination.judge(pair(of_master={"save": ""}, replica=DOWN)).healthy is False
-    assert examination.judge(pair(replica={"redis_version": "9.9.9"})).healthy is None
+    assert examination.judge(pair(master={"redis_version": "9.9.9"})).healthy is None
 
 
 def test_nothing_is_dialled_for_a_wrong_request(nobody: int) -> None:

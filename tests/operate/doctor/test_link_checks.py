@@ -71,7 +71,7 @@ WRONG: list[tuple[str, Severity, dict[str, Any], str]] = [
     ),
     ("protected_mode", "broken", {"replica": DOWN}, 'CONFIG SET requirepass "$PASSWORD"'),
     ("rdb_not_loadable", "broken", {"replica": {"redis_version": "6.2.14"}}, "upgrade replicas before"),
-    ("versions_unknown", "note", {"replica": {"redis_version": "9.9.9"}}, ""),
+    ("versions_unknown", "note", {"master": {"redis_version": "9.9.9"}}, ""),
 ]
 
 
