@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from tap.replication.conversation import Conversation
 from tap.replication.events import Role, Side
+from tap.replication.inspected import Inspected
 from tap.replication.lag import UNKNOWN
 from tap.replication.phase import Phase
 from tap.replication.silence import Silence
@@ -51,6 +52,7 @@ class ConnectionStatus(NamedTuple):
     master_silence, replica_silence: seconds since that side's last sign of life; None if none is awaited. silent: the
         side that is silent for longer than it should be, see events.Silent; None if neither is. timeout_in: seconds until
         the master ends the connection for that, None if unknown. is_held: a fault holds bytes of the connection.
+    buffer_bytes: in the master's output buffer for this replica, as the master says; None if it is not asked.
     bytes_from_master, bytes_from_replica: received on this connection.
     stream_bytes: bytes of the stream so far; None before it begins.
     rdb: of this connection's sync, also if another connection carries it. None: none has begun.
@@ -84,6 +86,7 @@ class ConnectionStatus(NamedTuple):
     silent: Side | None = None
     timeout_in: float | None = None
     is_held: bool = False
+    buffer_bytes: int | None = None
 
     def is_current(self, conversation: Conversation) -> bool:
         """Whether the record is still right for its conversation. May be false although it is.
@@ -102,13 +105,16 @@ class LinkStatus:
     """One configured link.
 
     address: the listening address. master: None for a transparent link, where each connection has its own.
-    connections: the open ones, oldest first.
+    connections: the open ones, oldest first. inspected: what the master said of itself last, inspected_age seconds ago;
+    None if it is not asked, or has not answered yet.
     """
 
     name: str
     address: Address
     master: Address | None
     connections: tuple[ConnectionStatus, ...]
+    inspected: Inspected | None = None
+    inspected_age: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +142,7 @@ def connection_status(
     opened: float,
     silence: Silence | None = None,
     is_held: bool = False,
+    buffer_bytes: int | None = None,
 ) -> ConnectionStatus:
     """The record of one connection. now: on the clock of the conversation's times. is_held: see ConnectionStatus."""
     stream, channel = conversation.stream, conversation.rdb_channel
@@ -174,4 +181,5 @@ def connection_status(
         None if silence is None else silence.silent,
         None if silence is None else silence.timeout_in(now),
         is_held,
+        buffer_bytes,
     )

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
@@ -17,6 +18,7 @@ from tap.errors import ConfigError, TapError, did_you_mean
 from tap.faults import Plan, parse
 from tap.hints import OnlyAsync, no_attribute, refuse
 from tap.observers.attached import Attached
+from tap.observers.inspection import Inspection
 from tap.observers.observer import Observer
 from tap.observers.registry import configured
 from tap.recorder.recorder import Recorder
@@ -26,12 +28,14 @@ from tap.relay.connection import Connection
 from tap.relay.dial import trouble_reaching
 from tap.relay.listener import Listener
 from tap.replication.events import Command, Event, MasterUnreachable, RdbKey
+from tap.replication.inspected import Inspected
 from tap.status import Status
 from tap.thresholds import Threshold
 from tap.units import Limits, parse_duration
 from tap.url import Address, Url
 from tap.verdict.alerts import Alerts
 from tap.verdict.loops import Loops
+from tap.verdict.pressure import Pressures
 
 if TYPE_CHECKING:
     from tap.config.keywords import Keywords
@@ -123,6 +127,12 @@ class Tap(OnlyAsync):
         )
         self._first_faults = [parse(spec) for spec in config.faults]
         self.faults.check(*self._first_faults)
+        self._inspections = [
+            Inspection(link.inspect, partial(self.bus.publish, link.name, 0, ""), partial(self._learn, number))
+            for number, link in enumerate(config.links)
+            if link.inspect is not None
+        ]
+        self._pressures = Pressures(self.bus.publish)
         self._alerts = Alerts(
             {
                 link.name: [Threshold.parse(one) for one in (config.alerts if link.alerts is None else link.alerts)]
@@ -177,6 +187,8 @@ class Tap(OnlyAsync):
             if self.recorder is not None:
                 self.recorder.discard()
             raise
+        for inspection in self._inspections:
+            inspection.start()
         self._tick()
         return self
 
@@ -189,6 +201,7 @@ class Tap(OnlyAsync):
         """Stop listening and end every connection, within a second; then stop the observers."""
         if self._ticker is not None:
             self._ticker.cancel()
+        await asyncio.gather(*(inspection.stop() for inspection in self._inspections))
         try:
             await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
         finally:  # also after a cancellation
@@ -350,6 +363,12 @@ class Tap(OnlyAsync):
         self._journal_end += 1
         while len(self._journal) > KEPT or self._journal_bytes > KEPT_BYTES:
             self._journal_bytes -= self._journal.popleft()[1]
+
+    def _learn(self, number: int, inspected: Inspected) -> None:
+        """The master of a link has said how it stands."""
+        listener = self.listeners[number]
+        listener.learn(inspected)
+        self._pressures.look(listener.status(), inspected.at)
 
     def _count(self, told: Told) -> None:
         self._alerts.event(told, asyncio.get_running_loop().time())

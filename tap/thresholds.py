@@ -3,6 +3,7 @@
 lag > 10s                 what the replica has not acknowledged, as time
 lag > 50mb for 30s        the same in bytes, and only if it lasts
 silence > 5s              seconds without a sign of life from a side that owes one
+buffer > 100mb            the master's output buffer for the replica, if the master is asked (--inspect)
 resyncs > 2 in 10m        full resyncs of one replica within that time
 """
 
@@ -15,12 +16,13 @@ from typing import Literal
 from tap.errors import ConfigError, did_you_mean
 from tap.units import parse_duration, parse_size
 
-FigureName = Literal["lag", "silence", "resyncs"]
+FigureName = Literal["lag", "silence", "buffer", "resyncs"]
 Unit = Literal["bytes", "seconds", "resyncs"]
 
 FIGURES: dict[str, str] = {
     "lag": "a time or a size, as 'lag > 10s' or 'lag > 50mb'",
     "silence": "a time, as 'silence > 5s'",
+    "buffer": "a size, as 'buffer > 100mb'",
     "resyncs": "a number and a time, as 'resyncs > 2 in 10m'",
 }
 _FORM = "write a figure, > or >=, and its limit: 'lag > 10s', 'lag > 50mb', 'silence > 5s', 'resyncs > 2 in 10m'; "
@@ -91,6 +93,8 @@ def _limit(figure: str, text: str) -> tuple[Unit, float]:
         if not re.fullmatch(r"[0-9]{1,9}", text.strip()):
             raise ConfigError(f"{text!r} is not a number")
         return "resyncs", int(text)
+    if figure == "buffer":
+        return "bytes", parse_size(text)
     if figure != "silence" and _SIZE.fullmatch(text):
         return "bytes", parse_size(text)
     if re.fullmatch(r"[\d.]+", text):

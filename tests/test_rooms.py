@@ -123,7 +123,7 @@ MAY_USE = {
         "bus",
         "tap",
     },
-    "observers": {"replication", "relay", "printable", "config", "url", "errors", "bus", "status"},
+    "observers": {"replication", "relay", "servers", "printable", "config", "url", "errors", "bus", "status"},
     "tap": {
         "hints",
         "observers",
@@ -312,6 +312,7 @@ TESTED_ELSEWHERE = {
     "relay/tls_probe.py": "relay/test_tls_transport.py",
     "relay/connection_interface.py": "relay/test_performer.py",
     "replay/stream_parts.py": "replay/test_sender.py",
+    "replication/inspected.py": "observers/test_inspection.py",
     "replication/number_lines.py": "replication/test_request_follower.py",
     "replication/standing.py": "replication/test_resuming.py",
     "verdict/rounds.py": "verdict/test_loops.py",

@@ -99,6 +99,8 @@ def _links(options: dict[str, Any], texts: list[str]) -> list[LinkConfig]:
     if master is not None:
         links.append(LinkConfig(master=master, listen=listen or "127.0.0.1:0", **options))
     links += [LinkConfig.parse(text, **options) for text in texts]
+    if "inspect" in options and len(links) > 1:
+        raise ConfigError("--inspect asks the master of one link; in a file, each link has an inspect of its own")
     if not links and options:
         names = ", ".join(one.flags[0] for one in declared(LinkConfig) if one.name in options)
         raise ConfigError(f"{names}: for links of the command line; links of a file have such keys of their own")

@@ -27,6 +27,8 @@ class Keywords(TypedDict, total=False):
     """Hide this capability of replicas from masters. May be repeated."""
     alerts: str | Iterable[str]
     """Report when a figure passes a limit, and when it is back: 'lag > 10s', 'silence > 5s for 30s'."""
+    inspect: Url | str | None
+    """Ask this link's master about itself, once a second: its offset, backlog, output buffers and limits."""
     tls: bool
     """Use TLS towards the master, and verify its certificate."""
     cacert: Path | str | None

@@ -146,6 +146,17 @@ class LinkConfig:
             on_command_line=False,
         ),
     ] = Given(None, Words(threshold_text))
+    inspect: Annotated[
+        Given[Url | str | None, Url | None],
+        Option(
+            "URL",
+            "Ask this link's master about itself, once a second: its offset, backlog, output buffers and limits.",
+            page="ask the link's master [about itself](../operate.md#ask-the-master), once a second: its offset, "
+            "backlog, output buffers and limits; a [URL](#urls) with a user for that",
+            topic="links",
+            needs_parsing=True,
+        ),
+    ] = Given(None, Text(Url.parse))
     tls: Annotated[
         bool,
         Option(
@@ -210,6 +221,11 @@ class LinkConfig:
         check_words(self)
         if (self.master is None) != self.transparent:
             raise ConfigError(f"link {self.name}: {ONE_MASTER}")
+        if self.inspect is not None:
+            if self.transparent:
+                raise ConfigError(f"link {self.name}: --inspect asks one master, and a transparent link has many")
+            if self.inspect.db is not None:
+                raise ConfigError(f"link {self.name}: --inspect is written without a db")
         if self.tls and self.master is not None and self.master.path:
             raise ConfigError(f"link {self.name}: {self.master} is a Unix socket, and servers speak no TLS there")
         flags = {one.name: one.flags[0] for one in declared(LinkConfig)}

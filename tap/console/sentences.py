@@ -61,6 +61,9 @@ _ALARMING = (
     events.RdbProblem,
     events.Silent,
     events.Alert,
+    events.InspectFailed,
+    events.InspectLacks,
+    events.Pressure,
     events.FaultFired,
     events.RecordingStopped,
     events.RecordingGap,
@@ -234,6 +237,26 @@ def _alert_over(event: events.AlertOver) -> str:
     return f"alert over: {event.rule} for {seconds(event.seconds)}, {peak} at its peak; {now}"
 
 
+def _inspect_lacks(event: events.InspectLacks) -> str:
+    return f"--inspect: the master {event.master} refuses {' and '.join(event.commands)}: {event.text}"
+
+
+def _pressure(event: events.Pressure) -> str:
+    share = f"{100 * event.buffer / event.limit_bytes:.0f} % of its {event.limit} limit of {size(event.limit_bytes)}"
+    said = f"PRESSURE: the master's output buffer for this replica holds {size(event.buffer)}, {share}"
+    if event.seconds_to_close is not None:
+        said += f"; as it grows, the master closes this link in {seconds(event.seconds_to_close)}"
+    if event.rdb_seconds_left is not None:
+        said += f"; the RDB needs about {seconds(event.rdb_seconds_left)} more"
+    return said if event.needed is None else f"{said}; output buffer >= {size(event.needed)} would do"
+
+
+def _pressure_over(event: events.PressureOver) -> str:
+    now = "the connection has ended" if event.buffer is None else f"now {size(event.buffer)}"
+    peak = f"{size(event.peak)} of {size(event.limit_bytes)} at its peak"
+    return f"pressure over, after {seconds(event.seconds)}: {peak}; {now}"
+
+
 def _amount(value: float, unit: str, at_least: bool = False) -> str:
     said = {"bytes": lambda: size(int(value)), "seconds": lambda: seconds(value), "resyncs": lambda: f"{value:g}"}[unit]()
     return f"at least {said}" if at_least else said
@@ -354,6 +377,13 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.SilentOver: _silent_over,
     events.Alert: _alert,
     events.AlertOver: _alert_over,
+    events.InspectFailed: lambda event: f"--inspect: the master {event.master} does not answer: {event.text}",
+    events.InspectBack: lambda event: (
+        f"--inspect: the master {event.master} answers again, after {seconds(event.seconds)}"
+    ),
+    events.InspectLacks: _inspect_lacks,
+    events.Pressure: _pressure,
+    events.PressureOver: _pressure_over,
     events.Opaque: _opaque,
     events.AckAheadOfMaster: _ahead,
     events.ReplicaTalkedBack: _talked_back,

@@ -4,6 +4,7 @@
     registry            the observers that options ask for: one line each
     attached            attaches each observer to the tap's bus; the tap knows none by name
     metrics, statsd     what a tap measures, each declared once; sends it to a StatsD server
+    inspection          asks a link's master about itself, once a second
     script, scripted    a script of a user; the process that runs it
 
 Observers receive events and give nothing back: whatever happens to one (a host that is down, a script that sleeps,

@@ -209,7 +209,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Counter(
         name="alerts",
-        help="times a figure passed a threshold of `--alert`, as in `alert`: `lag`, `silence` or `resyncs`",
+        help="times a figure passed a threshold of `--alert`, as in `alert`: `lag`, `silence`, `buffer` or `resyncs`",
         labels=(LINK, REPLICA, "figure"),
         event=events.Alert,
         value=lambda event: event.figure,
@@ -220,6 +220,13 @@ METRICS: tuple[Metric, ...] = (
         labels=(LINK, REPLICA, "figure"),
         event=events.AlertOver,
         value=lambda event: event.figure,
+    ),
+    Counter(
+        name="pressures",
+        help="times the master's output buffer for a replica neared its limit, as in `pressure`: `hard` or `soft`",
+        labels=(LINK, REPLICA, "limit"),
+        event=events.Pressure,
+        value=lambda event: event.limit,
     ),
     Counter(
         name="ack_ahead_of_master",
@@ -275,6 +282,13 @@ METRICS: tuple[Metric, ...] = (
         unit="seconds",
         labels=(LINK, REPLICA),
         of=lambda connection: connection.replica_silence,
+    ),
+    Gauge(
+        name="output_buffer",
+        help="the master's output buffer for the replica, as the master says; only with `--inspect`",
+        unit="bytes",
+        labels=(LINK, REPLICA),
+        of=lambda connection: connection.buffer_bytes,
     ),
     LOST_BYTES,
     RDB_TIME,

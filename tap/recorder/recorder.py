@@ -51,6 +51,8 @@ KEPT = (
     events.SilentOver,
     events.Alert,
     events.AlertOver,
+    events.Pressure,
+    events.PressureOver,
     events.ResyncRefused,
     events.RdbProblem,
     events.Opaque,

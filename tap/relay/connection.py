@@ -97,6 +97,12 @@ class Connection(Outline):
         return self.faults is not None and self.faults.is_holding
 
     @property
+    def buffer_bytes(self) -> int | None:
+        """Bytes in the master's output buffer for this replica, by the tap's address there; None if it is not asked."""
+        said = self.route.facts.memory.inspected
+        return None if said is None else said.buffer(self.dials_from)
+
+    @property
     def is_known(self) -> bool:
         """Whether the replica's address has synced through this tap before."""
         return self.admitted.is_known

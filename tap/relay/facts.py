@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+from tap.replication.inspected import Inspected
 from tap.replication.memory import Memory
 from tap.replication.silence import Pulse
 
@@ -25,6 +26,12 @@ class MasterFacts:
         self.ordinals = itertools.count(1)
         self.speaks_tls: bool | None = None
         self._asked = -math.inf  # loop time of the last question
+
+    def learn(self, inspected: Inspected) -> None:
+        """Take what the master says of itself."""
+        self.memory.inspected = inspected
+        if inspected.repl_timeout is not None:
+            self.pulse.timeout = inspected.repl_timeout
 
     def is_worth_asking(self, now: float) -> bool:
         """Whether to ask the master if it speaks TLS. If so, this counts as asked."""

@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import sys
+import time
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 
@@ -34,6 +35,7 @@ from tap.relay.tls_transport import TlsTransport
 from tap.relay.transparent import original_destination
 from tap.replication import events
 from tap.replication.events import Event
+from tap.replication.inspected import Inspected
 from tap.replication.memory import Memory
 from tap.status import LinkStatus
 from tap.url import Address
@@ -205,9 +207,20 @@ class Listener:
 
     def status(self) -> LinkStatus:
         """How the link and its connections stand at this moment."""
+        said = self.memory.inspected
+        now = time.monotonic()  # the clock of event loops; a status may be read from any thread
         return LinkStatus(
-            self.config.name, self.address, self.config.master, tuple([one.status() for one in self.connections])
+            self.config.name,
+            self.address,
+            self.config.master,
+            tuple([one.status() for one in self.connections]),
+            said,
+            None if said is None else now - said.at,
         )
+
+    def learn(self, inspected: Inspected) -> None:
+        """Take what the master says of itself."""
+        self._route.facts.learn(inspected)
 
     def add(self, connection: Connection) -> None:
         """The connection has its socket. Sooner would be wrong: asyncio forgets one that arrives while we close."""

@@ -35,6 +35,11 @@ class Outline:
         return False
 
     @property
+    def buffer_bytes(self) -> int | None:
+        """Bytes in the master's output buffer for this replica; None if the master is not asked."""
+        return None
+
+    @property
     def phase(self) -> str:
         """The phase: "handshake", "rdb", "stream" and so on."""
         return self.conversation.phase.value
@@ -78,6 +83,7 @@ class Outline:
                 opened=self.opened,
                 silence=self.silence,
                 is_held=self.is_held,
+                buffer_bytes=self.buffer_bytes,
             )
         return status
 

@@ -26,6 +26,7 @@ vocabulary.
     decoder                        undoes a dialect's encoding
     acks, talkback                 REPLCONF ACK, and what else a replica sends during the stream
     catching_up, lag, lag_clock    how far a replica is behind, in bytes and in time
+    inspected                      what a master says of itself, if it is asked
     silence                        which side has stopped sending
     memory, succession             what one connection teaches the next; which replication ID continues which
     standing, resuming             where a conversation stands, and how another one continues from there

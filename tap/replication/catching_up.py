@@ -6,7 +6,8 @@ nothing is reported as if it were; what the connections show are bounds:
     at least   what this master had already written when the replica asked, as another connection had shown, or this
                replica's former one; 0 if none had
     at most    what had come when the master paused, because it sends all that it has. Or what another connection to the
-               master has brought, once it brings more than it had a moment after the grant
+               master has brought, once it brings more than it had a moment after the grant. Or what the master says
+               that it has written, if it was asked after the grant
 
     +CONTINUE |======== lacked ========|~ written meanwhile ~|      PAUSE_TICKS without a byte
               0                     at least?             at most
@@ -53,8 +54,14 @@ class CatchingUp:
         self._granted_at = granted_at
         self._shown: int | None = None  # by another connection, ELSEWHERE_SECONDS after the grant
         self._written: int | None = None  # by the master soon after the grant, as that connection showed
+        self._known_from = "link"
         self._received = -1  # bytes of the stream at the last tick
         self._quiet_ticks = 0
+
+    def told(self, written: int, asked: float) -> None:
+        """The master says that it has written so many bytes after the grant's offset; asked: when it was asked."""
+        if self._written is None and asked >= self._granted_at:
+            self._written, self._known_from = written, "master"
 
     def measured(
         self, received: int, passed_at: float | None, at: float, *, held_back: bool, written: int | None
@@ -70,7 +77,7 @@ class CatchingUp:
             if written > self._shown:  # bytes come in order: by now it has shown all that was written before the grant
                 self._written = written
         if self._written is not None and self.at_least <= self._written <= received:
-            return self._lacked(self._written, at - self._granted_at, "link")
+            return self._lacked(self._written, at - self._granted_at, self._known_from)
         self._quiet_ticks = self._quiet_ticks + 1 if received == self._received and not held_back else 0
         self._received = received
         if self._quiet_ticks < self.PAUSE_TICKS or received < self.at_least:

@@ -543,6 +543,79 @@ class SilentOver(Event):
     seconds: float
 
 
+# ---- the master's own word, if it is asked (reported by observers/) ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectFailed(Event):
+    """The master of a link does not answer the tap's questions (--inspect); the link is not concerned. text: why.
+
+    Reported once, until InspectBack.
+    """
+
+    master: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectBack(Event):
+    """The master answers again. seconds: for how long it had not."""
+
+    master: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectLacks(Event):
+    """The user of --inspect may not run some commands: what these would show stays unknown. Reported once for each.
+
+    commands: "INFO", "CLIENT LIST" or "CONFIG GET". text: the server's error, and what is unknown.
+    """
+
+    master: str
+    commands: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressure(Event):
+    """The master's output buffer for a replica nears a limit of client-output-buffer-limit; PressureOver ends that.
+
+    All is known from the master. limit: "hard", or "soft", which may be exceeded for soft_seconds. level: 60 or 90
+    percent; 0 if only the forecast says that the master will close. buffer, limit_bytes: bytes. write_rate: bytes per
+    second that the master writes. seconds_to_close: until the master closes the connection, if the buffer grows as it
+    does; None if it does not grow. rdb_seconds_left: that the transfer still needs, an estimate; None without one.
+    needed: bytes of output buffer that would do, with a margin; None if unknown.
+    """
+
+    limit: str
+    level: int
+    phase: str
+    buffer: int
+    limit_bytes: int
+    soft_seconds: float
+    write_rate: float | None
+    seconds_to_close: float | None
+    rdb_seconds_left: float | None
+    needed: int | None
+    known_from: str = "master"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressureOver(Event):
+    """A pressure is over. buffer: bytes, None if the connection has ended. peak: bytes. seconds: since Pressure.
+
+    how: "back" below its level, or "closed" with the connection.
+    """
+
+    limit: str
+    limit_bytes: int
+    buffer: int | None
+    peak: int
+    seconds: float
+    how: str
+
+
 # ---- alerts (reported by verdict/) ----
 
 
@@ -550,7 +623,8 @@ class SilentOver(Event):
 class Alert(Event):
     """A figure has passed a threshold of the operator's own (--alert); AlertOver ends that.
 
-    rule: as the operator wrote it. figure: "lag", "silence" or "resyncs". unit: of limit and value: "bytes", "seconds" or
+    rule: as the operator wrote it. figure: "lag", "silence", "buffer" or
+    "resyncs". unit: of limit and value: "bytes", "seconds" or
     "resyncs". at_least: the value is a lower bound. known_from: see Lag. side: the silent one, None for other figures.
     seconds: for how long the figure has been too high.
     """
@@ -761,6 +835,8 @@ _KEPT: tuple[type[Event], ...] = (
     SilentOver,
     Alert,
     AlertOver,
+    Pressure,
+    PressureOver,
     FaultArmed,
     FaultFired,
     FaultExpired,

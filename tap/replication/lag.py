@@ -13,6 +13,7 @@ the master's end the connection shows only a part:
   the figure is a lower bound: at_least.
 - Another connection to the same master shows what it has written, if that one is read. Then the lag is known again, and
   grows although nothing comes on this connection.
+- The master's own word (--inspect) is its offset of a moment ago; the lag is then that of this moment.
 - While the master is silent for longer than it should be, at_least: the network may not bring what it writes.
 - After a partial resync the master sends what it has as fast as it can; until the replica has caught up, at_least.
 

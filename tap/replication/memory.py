@@ -11,6 +11,7 @@ from array import array
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tap.replication.inspected import Inspected
 from tap.replication.rendezvous import Rendezvous
 from tap.replication.scanner import StreamScanner, db_at
 from tap.replication.succession import Succession
@@ -153,6 +154,7 @@ class Memory:
         # Of all links; a transparent listener drops the routes of masters that are not used.
         self._all: weakref.WeakSet[Memory] = weakref.WeakSet() if beside is None else beside._all
         self._all.add(self)
+        self.inspected: Inspected | None = None  # what the master last said of itself, if it is asked
         self.rendezvous: Rendezvous[Any] = Rendezvous()  # of Half, see two_connections.py
 
     def history(self, replid: str) -> History:
@@ -161,8 +163,16 @@ class Memory:
 
     def written(self, replid: str) -> int | None:
         """The highest offset of this history that the master has certainly written; None if nothing shows one."""
-        known = self.histories.get(replid)
-        return None if known is None else known.written(self.master)
+        known, said = self.histories.get(replid), self.inspected
+        shown = None if known is None else known.written(self.master)
+        if said is None or said.replid != replid or said.offset is None:
+            return shown
+        return said.offset if shown is None else max(shown, said.offset)
+
+    def said(self, replid: str | None, at: float) -> Inspected | None:
+        """What the master said of itself a moment ago, if it writes this history; else None."""
+        said = self.inspected
+        return None if said is None or said.written(replid, at) is None else said
 
     def knows(self, replid: str) -> bool:
         """Whether this replication ID was granted to an earlier connection."""

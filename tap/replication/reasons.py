@@ -105,6 +105,16 @@ def _same_id(memory: Memory, asked: str, held: int, offset: int, written: int | 
             f"link {link}, which begins a new backlog there: no repl-backlog-size of this master would have saved it",
             causes=(BACKLOG_RESET,),
         )
+    said = memory.inspected
+    if said is not None and said.replid == asked and said.role == "master" and (said.backlog_first or 0) > held + 1:
+        size = "" if said.backlog_size is None else f" of {said.backlog_size} bytes"
+        return Reason(
+            code="offset_out_of_backlog",
+            text=f"the replica has offset {held}, and the master's backlog{size} began at {said.backlog_first}, as its "
+            f"INFO said before it answered: repl-backlog-size {_backlog(behind)} would have saved it",
+            known_from="master",
+            causes=(BACKLOG_TOO_SMALL,),
+        )
     if behind == 0:
         return Reason(
             code="offset_out_of_backlog",

@@ -286,16 +286,16 @@ class Stream:
             return UNKNOWN
         silent = at - self.acked_at
         if silent > OVERDUE_SECONDS:
-            return self._behind(self.acked, silent)
-        return self._behind(self.acked, self._acked_lag[1]) if self._held_back else Lag(*self._acked_lag)
+            return self._behind(self.acked, silent, at)
+        return self._behind(self.acked, self._acked_lag[1], at) if self._held_back else Lag(*self._acked_lag)
 
-    def _behind(self, acked: int, seconds: float | None) -> Lag:
-        reached = self._reached()
+    def _behind(self, acked: int, seconds: float | None, at: float) -> Lag:
+        reached = self._reached(at)
         if reached is None:
             return Lag(None, seconds)
         return Lag(max(0, reached.offset - acked), seconds, reached.at_least, reached.known_from)
 
-    def _reached(self) -> Reached | None:
+    def _reached(self, at: float) -> Reached | None:
         """What the master has written; None while offsets are unknown. See lag.py."""
         offset = self.offset
         if offset is None:
@@ -304,6 +304,9 @@ class Stream:
         sent, shown = offset + self._waiting, self._shown_elsewhere()
         if shown is not None and shown >= sent:
             return Reached(shown, False, "link" if shown > sent or is_bound else "wire")
+        said = None if self.replid is None else self._memory.said(self.replid, at)
+        if said is not None and said.offset is not None and (said.offset > sent or is_bound):
+            return Reached(max(said.offset, sent), False, "master")
         return Reached(sent, is_bound, "wire")
 
     def _shown_elsewhere(self) -> int | None:
@@ -392,7 +395,7 @@ class Stream:
             seconds = self._lag.acked(offset - self._base, at)
             if self._is_bound or (self.received == self._ticked and at - self._looked_at >= ACK_BATCH_SECONDS):
                 self._looked_at = at
-                self._acked_lag = self._behind(offset, seconds)
+                self._acked_lag = self._behind(offset, seconds, at)
             else:  # the usual case, thousands of times a second if clients WAIT
                 self._acked_lag = (sent - offset if sent > offset else 0), seconds, False, "wire"
         self.acked_at = at
@@ -453,6 +456,9 @@ class Stream:
     def _measure(self, catching_up: CatchingUp, at: float, held_back: bool) -> None:
         shown = self._shown_elsewhere()
         written = None if shown is None or self._base is None else shown - self._base
+        said = None if self.replid is None else self._memory.said(self.replid, at)
+        if said is not None and said.offset is not None and self._base is not None:
+            catching_up.told(said.offset - self._base, said.asked)
         found = catching_up.measured(self.received, self._lag.passed_at, at, held_back=held_back, written=written)
         if found is None:
             return

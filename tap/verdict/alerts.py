@@ -204,5 +204,7 @@ def _figure(threshold: Threshold, one: ConnectionStatus) -> Figure | None:
     if threshold.figure == "silence":
         master, replica = one.master_silence or 0.0, one.replica_silence or 0.0
         return Figure(max(master, replica), side=Side.MASTER if master >= replica else Side.REPLICA)
+    if threshold.figure == "buffer":
+        return None if one.buffer_bytes is None else Figure(one.buffer_bytes, known_from="master")
     value = one.lag_bytes if threshold.unit == "bytes" else one.lag_seconds
     return None if value is None else Figure(value, one.lag_at_least, one.lag_known_from)

@@ -259,6 +259,7 @@ def test_every_partial_resync_of_a_flapping_pair_is_written_among_unread_command
     ("arguments", "said"),
     [
         (["--fault", "cutt"], "unknown fault 'cutt'"),
+        (["--inspect", "h:1", "--link", "b=:0->h:2"], "--inspect asks the master of one link"),
         (["--alert", "lag > 10"], "'10' needs its unit; lag is compared with a time or a size, as 'lag > 10s'"),
         (["--fault", "truncate at=rdb:50%"], "is destructive: a replica that loads half an RDB exits"),
         (["--fault", "cut", "--read-only"], "this tap is read-only"),

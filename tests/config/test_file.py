@@ -122,6 +122,7 @@ listen = ":2"
 announce = "tap"
 mask = ["capa:psync2"]
 alerts = ["lag > 1mb"]
+inspect = "redis://u:p@h:1"
 """
 
 
@@ -134,6 +135,7 @@ def test_every_option_of_a_file_is_read_as_in_python(tmp_path: Path) -> None:
         "announce": "tap",
         "mask": "capa:psync2",
         "alerts": "lag > 1mb",
+        "inspect": "redis://u:p@h:1",
     }
     assert load(path) == Config(
         links={"a": link},

@@ -49,6 +49,21 @@ def alert_over(value: float | None) -> events.AlertOver:
     )
 
 
+def pressure(**fields: Any) -> events.Pressure:
+    given: dict[str, Any] = {
+        "limit": "hard",
+        "phase": "rdb",
+        "buffer": 74 * 2**20,
+        "limit_bytes": 100 * 2**20,
+        "soft_seconds": 0.0,
+        "write_rate": 2.0**20,
+        "seconds_to_close": None,
+        "rdb_seconds_left": None,
+        "needed": None,
+    }
+    return events.Pressure(**given | fields)
+
+
 def silent(**fields: Any) -> events.Silent:
     whole: dict[str, Any] = {
         "side": events.Side.REPLICA,
@@ -147,6 +162,24 @@ def caught_up(size: int | None, at_least: int, at_most: int) -> events.CaughtUp:
         (
             events.VerdictOver(cause="output_buffer", count=12, seconds=600.0),
             "the loop of full resyncs is over (output_buffer): 12 in 10 min 0 s, then the stream",
+        ),
+        (
+            pressure(level=60, seconds_to_close=12.0, rdb_seconds_left=40.0, needed=310 * 2**20),
+            "PRESSURE: the master's output buffer for this replica holds 74.0 MB, 74 % of its hard limit of 100.0 MB; "
+            "as it grows, the master closes this link in 12.0 s; the RDB needs about 40.0 s more; output buffer >= "
+            "310.0 MB would do",
+        ),
+        (
+            pressure(level=60, limit="soft"),
+            "PRESSURE: the master's output buffer for this replica holds 74.0 MB, 74 % of its soft limit of 100.0 MB",
+        ),
+        (
+            events.PressureOver(limit="hard", limit_bytes=2**20, buffer=None, peak=2**19, seconds=3.0, how="closed"),
+            "pressure over, after 3.0 s: 512.0 KB of 1.0 MB at its peak; the connection has ended",
+        ),
+        (
+            events.InspectLacks(master="h:1", commands=("CLIENT LIST", "CONFIG GET"), text="NOPERM; x stay unknown"),
+            "--inspect: the master h:1 refuses CLIENT LIST and CONFIG GET: NOPERM; x stay unknown",
         ),
         (caught_up(0, 0, 0), "caught up at offset 70: it lacked nothing"),
         (

@@ -81,6 +81,7 @@ def test_units_match_names_and_times() -> None:
         "bytes_from_replica": "bytes",
         "lag_bytes": "bytes",
         "recording_lost_bytes": "bytes",
+        "output_buffer": "bytes",
         "lag_seconds": "seconds",
         "rdb_time": "seconds",
         "full_resync_time": "seconds",

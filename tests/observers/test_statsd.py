@@ -344,9 +344,11 @@ NAMES = {
     "redis_tap.main.silences.master": "c",
     "redis_tap.main.alerts.lag": "c",
     "redis_tap.main.alerts_over.lag": "c",
+    "redis_tap.main.pressures.hard": "c",
     "redis_tap.main.ack_ahead_of_master": "c",
     "redis_tap.main.replica_talked_back.error": "c",
     "redis_tap.main.connections": "g",
+    "redis_tap.main.output_buffer": "g",
     "redis_tap.main.offset": "g",
     "redis_tap.main.lag_bytes": "g",
     "redis_tap.main.lag_at_least": "g",
@@ -370,6 +372,7 @@ OWN = {
     "side": "master",
     "figure": "lag",
     "cause": "disk_full",
+    "limit": "hard",
 }
 
 

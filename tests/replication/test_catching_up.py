@@ -29,6 +29,17 @@ def test_what_comes_before_a_pause_is_an_upper_bound(least: int, exactly: int | 
     assert said == (2 + CatchingUp.PAUSE_TICKS, Lacked(exactly, least, 700, 0.01, "wire"))
 
 
+def test_what_the_master_says_after_the_grant_is_an_upper_bound() -> None:
+    one = CatchingUp(10.0, 40)
+    one.told(90, 9.9)  # asked before the grant: it may have written more until then
+    one.told(70, 10.1)
+    one.told(500, 11.1)
+    assert one.measured(60, 10.2, 11.2, held_back=True, written=None) is None
+    found = one.measured(70, 11.3, 11.5, held_back=True, written=None)
+    assert found is not None
+    assert (found.bytes, found.at_least, found.at_most, found.known_from) == (None, 40, 70, "master")
+
+
 def test_a_replica_that_lacked_nothing() -> None:
     assert measured(CatchingUp(0.0, 0), 0, passed_at=None) == (1 + CatchingUp.PAUSE_TICKS, Lacked(0, 0, 0, 0.0, "wire"))
 

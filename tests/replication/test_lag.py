@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tap.replication import events
+from tap.replication.inspected import FRESH_SECONDS, Inspected
 from tap.replication.lag import MORE_THAN_A_READ, OVERDUE_SECONDS, Lag
 from tap.replication.memory import Memory
 from tap.replication.stream import Stream
@@ -110,6 +112,27 @@ def test_a_link_to_another_master_shows_nothing() -> None:
         link.tick(1.6)
     other.stream.receive(PING, 2.0)
     assert one.acks(BASE + SENT, 2.0) == Lag(0, 1.0)
+
+
+def test_the_masters_own_word_counts_while_it_is_fresh_and_of_this_history() -> None:
+    memory = Memory()
+    link = following(memory)
+    link.acks(BASE + 10, 1.5)
+    link.tick(1.6, waiting=20, held_back=True)
+    said = Inspected(1.6, 1.7, replid=A, offset=BASE + SENT + 500)
+    memory.inspected = said
+    assert link.stream.lag(1.8) == Lag(SENT + 490, 0.5, False, "master")
+    assert link.stream.lag(1.7 + FRESH_SECONDS) == Lag(SENT + 490, 0.2 + FRESH_SECONDS, False, "master")
+    assert link.stream.lag(1.8 + FRESH_SECONDS).at_least
+    memory.inspected = replace(said, offset=BASE + SENT)  # less than what has come, or waits
+    assert link.stream.lag(1.8) == Lag(SENT + 10, 0.5, False, "master")
+    memory.inspected = replace(said, replid="b" * 40)
+    assert link.stream.lag(1.8) == Lag(SENT + 10, 0.5, True, "wire")
+    link.tick(1.9)
+    memory.inspected = said
+    assert link.stream.lag(1.9 + OVERDUE_SECONDS).known_from == "master"
+    memory.inspected = replace(said, offset=BASE)
+    assert link.stream.lag(1.9 + OVERDUE_SECONDS).known_from == "wire"
 
 
 def test_until_a_replica_has_caught_up_the_master_may_have_more() -> None:

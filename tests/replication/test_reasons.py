@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from tap.replication.events import Reason
+from tap.replication.inspected import Inspected
 from tap.replication.memory import Memory, Past, Track
 from tap.replication.reasons import CODES, why_full, why_sync
 from tap.replication.scanner import StreamScanner
@@ -108,6 +110,23 @@ def test_a_master_that_is_back_at_a_lower_offset_has_lost_what_its_replica_holds
     assert reason.causes[0] == "older_snapshot"
     assert "backlog_freed" not in reason.causes, "that would not lower an offset"
     assert "at least 12990 bytes of writes that the replica holds are lost" in reason.inference
+
+
+def test_a_master_that_says_where_its_backlog_begins_leaves_one_cause() -> None:
+    memory = Memory()
+    said = Inspected(1.0, 1.1, role="master", replid=A, offset=800, backlog_first=52, backlog_size=16384)
+    memory.inspected = said
+    reason = why_full(memory, REPLICA, A, 51, A, 900)
+    assert (reason.code, reason.causes, reason.known_from) == ("offset_out_of_backlog", ("backlog_too_small",), "master")
+    assert "the master's backlog of 16384 bytes began at 52, as its INFO said before" in reason.text
+    for other in (
+        replace(said, backlog_first=51),
+        replace(said, backlog_first=None),
+        replace(said, role="slave"),
+        replace(said, replid=B),
+    ):
+        memory.inspected = other
+        assert why_full(memory, REPLICA, A, 51, A, 900).causes == ("backlog_too_small", "backlog_reset")
 
 
 def test_a_master_that_has_itself_resynced_in_full_began_a_new_backlog() -> None:
