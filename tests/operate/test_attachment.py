@@ -22,7 +22,7 @@ from tap.operate.resync_forecast import Forecast
 from tap.tap import Tap
 from tap.url import Address, Url
 from tests.operate.pairs import Pair, load, start_pair
-from tests.support import ROOT, Servers, client, is_up, wait_until
+from tests.support import MATRIX, ROOT, Servers, client, is_up, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -188,10 +188,13 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.parametrize(
+    "server_name", [MATRIX[0], *(pytest.param(name, marks=pytest.mark.slow) for name in MATRIX[1:])], indirect=True
+)
 def test_killed_at_any_step_everything_is_as_before_after_detach(
-    servers: Servers, any_server: str, tmp_path: Path
+    servers: Servers, server_name: str, tmp_path: Path
 ) -> None:
-    pair = start_pair(servers, any_server)
+    pair = start_pair(servers, server_name)
     before = pair.full_resyncs
     state = tmp_path / "state.json"
     with load(pair.master):
