@@ -505,6 +505,7 @@ def test_packets_that_were_never_written_are_missing_in_stretches(tmp_path: Path
         link.restated(instead, packets)
         for one in PcapngReader().feed(heading("test") + bytes(instead.view())):
             flags = segment(one.data).flags
+            assert not segment(one.data).data
             said.append((flags & FIN, [json.loads(text) for text in one.comments if text != "a comment"]))
             ends.append(segment(one.data).sequence)
         assert ends[-1] == segment(packets[-1].data).sequence
