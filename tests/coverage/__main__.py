@@ -23,6 +23,7 @@ from typing import Any
 
 from tests.sources import copied
 
+from .sample import MEASURED
 from .shares import BESIDE, Share, by_room, table
 
 CONFIG = """
@@ -127,9 +128,11 @@ def _run(folder: Path, tests: list[str], of: str, with_servers: bool) -> tuple[i
     for step in (["combine", "-q"], ["json", "-q", "-o", str(report), f"--include={of}"]):
         command = [*COVERAGE, step[0], f"--rcfile={config}", *step[1:]]
         subprocess.run(command, check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-    # Combining deletes the files that it can read.
-    if unreadable := len([*folder.glob(".coverage-data.*")]):
-        sys.exit(f"{unreadable} processes ended before they had written what they ran: there are no figures")
+    # Combining deletes the files that it can read. Tests kill processes, and some of these while they write theirs.
+    left = {path.name for path in folder.glob(".coverage-data.*")}
+    for path in folder.glob(f"{MEASURED}*"):
+        if any(f".pid{path.name.removeprefix(MEASURED)}." in name for name in left):
+            sys.exit("a process of pytest was cut off while it wrote what it had run: there are no figures")
     found: dict[str, Any] = json.loads(report.read_text())["files"]
     return code, found
 

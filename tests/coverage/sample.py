@@ -6,15 +6,22 @@ large input, or of every split of a long one, repeats lines that others run.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 SETS = 4  # sets of parameters of each test
 LEFT_OUT = "costly"  # a marker
+MEASURED = ".measured-"  # and the ID of a process of pytest: a file in the directory where it began
 
 T = TypeVar("T")
+
+
+def pytest_configure() -> None:
+    Path(f"{MEASURED}{os.getpid()}").touch()
 
 
 @pytest.hookimpl(trylast=True)  # after -m has chosen
