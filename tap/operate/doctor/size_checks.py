@@ -1,4 +1,8 @@
-"""Whether backlog, output buffer and timeouts are large enough for what the master writes and for its RDB."""
+"""Whether backlog, output buffer and timeouts are large enough for what the master writes and for its RDB.
+
+A size is too small if it does not suffice for what was measured. The one that is named instead has a margin, so that a
+busier second does not find it too small again.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +57,9 @@ def output_buffer_too_small(facts: PairFacts) -> Iterator[Finding]:
     hard, soft, soft_seconds = limit
     # Since Redis 7.0 a hard limit below the backlog counts as the backlog's size.
     hard = max(hard, master.number("repl-backlog-size") or 0) if hard else 0
-    ends_hard = 0 < hard < need.bytes
-    ends_soft = 0 < soft < need.bytes and need.seconds > soft_seconds
+    filled = need.rate * need.seconds
+    ends_hard = 0 < hard < filled
+    ends_soft = 0 < soft < filled and need.seconds > soft_seconds
     if not ends_hard and not ends_soft:
         return
     yield Finding(
@@ -62,9 +67,9 @@ def output_buffer_too_small(facts: PairFacts) -> Iterator[Finding]:
         "warning",
         master.name,
         f"while a full resync runs, the master would buffer {_mb(facts.peak_rate)}/s x {need.seconds:.0f} s ({wait:.0f} "
-        f"s delay, {seconds:.0f} s transfer and {seconds:.0f} s load, both {how}) x {need.margin:g} (margin) = "
-        f"{need.value} for the replica, and would disconnect it at {_mb(hard if ends_hard else soft)}: a loop of full "
-        "resyncs",
+        f"s delay, {seconds:.0f} s transfer and {seconds:.0f} s load, both {how}) = {_mb(filled)} for the replica, and "
+        f"disconnect it at {_mb(hard if ends_hard else soft)}: a loop of full resyncs. With a margin of "
+        f"{need.margin:g}: {need.value}",
         (
             *from_config(master, "client-output-buffer-limit", "repl-diskless-sync", "repl-diskless-sync-delay"),
             *from_info(master, "rdb_last_bgsave_time_sec", "used_memory"),
@@ -101,7 +106,7 @@ def timeout_below_rdb(facts: PairFacts) -> Iterator[Finding]:
     for server in (master, *(one.server for one in facts.replicas)):
         timeout = server.number("repl-timeout")
         need = sizing.timeout(seconds, sizing.WIDE_MARGIN)
-        if timeout is not None and timeout < need:
+        if timeout is not None and timeout < seconds:
             yield Finding(
                 "timeout_below_rdb",
                 "note",

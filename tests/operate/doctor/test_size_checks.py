@@ -36,18 +36,15 @@ def test_the_backlog_is_known_from_info_where_config_is_not() -> None:
 
 def test_a_small_output_buffer_is_found_and_its_value_ends_the_finding() -> None:
     rdb = {"rdb_last_bgsave_time_sec": 20}
-    one = found(writing(5 * MB, master=rdb))["output_buffer_too_small"]
+    one = found(writing(6 * MB, master=rdb))["output_buffer_too_small"]
     # 5 s delay, 20 s transfer, 20 s load, twice
-    assert (
-        "5.0 MB/s x 45 s (5 s delay, 20 s transfer and 20 s load, both as its last RDB took) x 2 (margin) = 450mb"
-        in one.text
-    )
-    assert "disconnect it at 256.0 MB" in one.text
+    assert "6.0 MB/s x 45 s (5 s delay, 20 s transfer and 20 s load, both as its last RDB took) = 270.0 MB" in one.text
+    assert "disconnect it at 256.0 MB: a loop of full resyncs. With a margin of 2: 540mb" in one.text
     value = one.remedy[0].split("client-output-buffer-limit ")[1].strip("'")
-    assert value == "replica 450mb 450mb 60"
-    wide = f"normal 0 0 0 slave {450 * MB} {450 * MB} 60"
+    assert value == "replica 540mb 540mb 60"
+    wide = f"normal 0 0 0 slave {540 * MB} {540 * MB} 60"
     assert "output_buffer_too_small" not in found(
-        writing(5 * MB, master=rdb, of_master={"client-output-buffer-limit": wide})
+        writing(6 * MB, master=rdb, of_master={"client-output-buffer-limit": wide})
     )
 
 
@@ -71,9 +68,9 @@ def test_limits_count_as_the_master_counts_them(limit: str, seconds: int, is_fou
 @pytest.mark.parametrize("option", ["repl-rdb-channel", "dual-channel-replication-enabled"])
 def test_with_two_connections_the_stream_waits_elsewhere(option: str) -> None:
     both = {"of_master": {option: "yes"}, "of_replica": {option: "yes"}, "master": {"rdb_last_bgsave_time_sec": 20}}
-    assert "output_buffer_too_small" not in found(writing(5 * MB, **both))
+    assert "output_buffer_too_small" not in found(writing(6 * MB, **both))
     one = {"of_master": {option: "yes"}, "master": {"rdb_last_bgsave_time_sec": 20}}
-    assert "output_buffer_too_small" in found(writing(5 * MB, **one))
+    assert "output_buffer_too_small" in found(writing(6 * MB, **one))
 
 
 @pytest.mark.parametrize(("timeout", "severity"), [("10", "broken"), ("20", "warning"), ("21", None)])
