@@ -7,6 +7,8 @@ check            a finding, and the registry of the checks: pure functions from 
 link_checks      whether a replica reaches its master, may log in there, and loads its RDB
 size_checks      backlog, output buffer and timeouts against the write rate
 data_checks      persistence, min-replicas, memory, clocks, reads
+control_checks   how Sentinel and Cluster see the pair
+sentinel_hello   what a Sentinel publishes
 state_checks     roles, chains, histories, resyncs, lag
 reading_checks   what could not be read
 permissions      what a user of the master may run

@@ -8,13 +8,22 @@ from dataclasses import dataclass
 from tap.errors import ConfigError
 
 # These register their checks.
-from tap.operate.doctor import data_checks, link_checks, reading_checks, size_checks, state_checks
+from tap.operate.doctor import control_checks, data_checks, link_checks, reading_checks, size_checks, state_checks
 from tap.operate.doctor.check import Finding, findings
 from tap.operate.doctor.gather import gather
 from tap.operate.doctor.pair_facts import PairFacts
 from tap.url import Url
 
-__all__ = ["Examination", "data_checks", "examine", "judge", "link_checks", "size_checks", "state_checks"]
+__all__ = [
+    "Examination",
+    "control_checks",
+    "data_checks",
+    "examine",
+    "judge",
+    "link_checks",
+    "size_checks",
+    "state_checks",
+]
 
 WATCH_SECONDS = 30.0
 OUTAGE_SECONDS = 60.0

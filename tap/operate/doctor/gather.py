@@ -10,6 +10,7 @@ to its master's address, and are not kept.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.operate.doctor.pair_facts import HIDDEN, Dial, PairFacts, ReplicaFacts, Sample, ServerFacts
 from tap.operate.doctor.permissions import HANDSHAKE, allows
+from tap.operate.doctor.sentinel_hello import CHANNEL, Hello, parse
 from tap.servers.client import Client
 from tap.servers.failures import FAILURES, AuthenticationError, ErrorReply, InvalidReply, said_by
 from tap.servers.info import Info, Replica
@@ -32,6 +34,7 @@ OPTIONS = (
     "tls-port", "tls-replication",
 )  # fmt: skip
 SECRETS = frozenset({"masterauth", "requirepass"})
+MAX_HELLOS = 10_000
 MAX_REPLICAS = 64  # of the master's list that are asked
 KNOCK_SECONDS = 3.0
 EVERY = 1.0  # seconds between two samples
@@ -44,11 +47,16 @@ async def gather(
 
     Raises EnvironmentFailure if the master cannot be asked, ConfigError for a URL that is not a server's.
     """
+    hellos: list[Hello] = []
     async with Client(master) as client:
+        listening = asyncio.create_task(_listen(client, hellos), name="Sentinels")
         try:
             samples = await _watch(client, seconds, advance)
         except FAILURES as error:
             raise EnvironmentFailure(f"{client.name}: {said_by(error)}") from None
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
         facts = await _server(client)
         if not facts.is_up:
             raise EnvironmentFailure(f"{client.name}: {facts.failure}")
@@ -59,7 +67,7 @@ async def gather(
         others = [] if given else [one for one in listed if one not in taken]
         found += await asyncio.gather(*(_listed(one, client) for one in others))
         announced = await asyncio.gather(*(_knock(Address(one.host, one.port or 0)) for one in listed))
-        return PairFacts(facts, tuple(found), samples, tuple(announced), outage)
+        return PairFacts(facts, tuple(found), samples, tuple(announced), tuple(hellos), outage)
 
 
 async def _watch(client: Client, seconds: float, advance: Callable[[float], None]) -> tuple[Sample, ...]:
@@ -76,6 +84,17 @@ async def _watch(client: Client, seconds: float, advance: Callable[[float], None
         if passed >= seconds:
             return tuple(samples)
         await asyncio.sleep(min(EVERY, seconds - passed))
+
+
+async def _listen(client: Client, hellos: list[Hello]) -> None:
+    """Collect what Sentinels publish until this is cancelled. A user that may not subscribe hears nothing."""
+    with contextlib.suppress(*FAILURES, ValueError):  # ValueError: a line longer than the reader's limit
+        async with client.streams() as (reader, writer):
+            writer.write(f"SUBSCRIBE {CHANNEL}\r\n".encode())
+            while line := await reader.readline():
+                hello = parse(line.decode(errors="replace").strip())
+                if hello is not None and len(hellos) < MAX_HELLOS:
+                    hellos.append(hello)
 
 
 async def _server(client: Client) -> ServerFacts:
@@ -103,7 +122,15 @@ async def _server(client: Client) -> ServerFacts:
             config[option] = _shown(option, _text(reply[1]))
     if not config and "CONFIG GET" not in refused:
         refused["CONFIG GET"] = "the answer is empty"
-    return ServerFacts(client.url, None, info, config, refused, clock, (after - before) / 2)
+    cluster = await _cluster(client) if info.fields.get("cluster_enabled") == "1" else {}
+    return ServerFacts(client.url, None, info, config, refused, cluster, clock, (after - before) / 2)
+
+
+async def _cluster(client: Client) -> dict[str, str]:
+    said, myid = await _one(client, "CLUSTER", "INFO"), await _one(client, "CLUSTER", "MYID")
+    if isinstance(said, Exception) or isinstance(myid, Exception):
+        return {}
+    return {**Info.parse(said).fields, "myid": _text(myid)}
 
 
 async def _replica(url: Url, master: Client, *, given: bool) -> ReplicaFacts:

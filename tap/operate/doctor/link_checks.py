@@ -60,7 +60,7 @@ def not_a_replica(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]:
             from_info(replica.server, "role", "connected_slaves", "master_repl_offset"),
             (
                 "# this replaces all data of that server by the master's:",
-                shell.replicaof(replica.server.url, facts.master.url.address),
+                follow_remedy(facts, replica),
             ),
         )
 
@@ -85,7 +85,7 @@ def follows_another(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding
         ),
         (
             "# a full resync, unless both have the same history:",
-            shell.replicaof(replica.server.url, facts.master.url.address),
+            follow_remedy(facts, replica),
         ),
     )
 
@@ -281,6 +281,14 @@ def unloadable_rdb(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]
             f"whether {server} loads the RDB of {master} is not known to this redis-tap",
             said,
         )
+
+
+def follow_remedy(facts: PairFacts, replica: ReplicaFacts) -> str:
+    """The command that makes it follow the master: a node of a Cluster refuses REPLICAOF."""
+    myid = facts.master.cluster.get("myid")
+    if replica.server.cluster and myid:
+        return shell.redis_cli(replica.server.url, "CLUSTER", "REPLICATE", myid)
+    return shell.replicaof(replica.server.url, facts.master.url.address)
 
 
 def _and(words: list[str]) -> str:

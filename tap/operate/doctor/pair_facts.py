@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from tap.operate.doctor.sentinel_hello import Hello
 from tap.servers.info import Info, Replica, Replication, Stats
 from tap.url import Address, Url
 
@@ -19,7 +20,8 @@ class ServerFacts:
     """One server. failure: why it could not be asked; everything below is empty then.
 
     config: options that could be read, by name; of a secret only whether it is set. refused: what could not be read,
-    with the server's answer. clock: its clock minus ours, in seconds, None if unknown; clock_within: how exact that is.
+    with the server's answer. cluster: CLUSTER INFO, and myid; empty outside a Cluster. clock: its clock minus ours, in
+    seconds, None if unknown; clock_within: how exact that is.
     """
 
     url: Url
@@ -27,6 +29,7 @@ class ServerFacts:
     info: Info = field(default_factory=lambda: Info({}))
     config: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    cluster: Mapping[str, str] = field(default_factory=dict)
     clock: float | None = None
     clock_within: float = 0.0
 
@@ -130,7 +133,8 @@ class Sample:
 class PairFacts:
     """A master, its replicas, and the master's figures once a second for as long as it was watched.
 
-    announced: the addresses in the master's list of replicas, each tried with a bare connection. outage: seconds of the
+    announced: the addresses in the master's list of replicas, each tried with a bare connection. hellos: what
+    Sentinels published while it was watched. outage: seconds of the
     longest outage that should cost no full resync.
     """
 
@@ -138,6 +142,7 @@ class PairFacts:
     replicas: tuple[ReplicaFacts, ...] = ()
     samples: tuple[Sample, ...] = ()
     announced: tuple[Dial, ...] = ()
+    hellos: tuple[Hello, ...] = ()
     outage: float = 60.0
 
     @property

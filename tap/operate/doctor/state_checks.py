@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tap.operate.doctor.check import Evidence, Finding, check, check_replica, from_info
+from tap.operate.doctor.link_checks import follow_remedy
 from tap.operate.doctor.pair_facts import PairFacts, ReplicaFacts
 from tap.servers import shell
 from tap.url import Address, Url
@@ -99,7 +100,7 @@ def other_history(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]:
         ),
         (
             "# a full resync:",
-            shell.replicaof(replica.server.url, facts.master.url.address),
+            follow_remedy(facts, replica),
         ),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tap.errors import EnvironmentFailure
+from tap.operate.doctor import examination
 from tap.operate.doctor import gather as gathering
 from tap.operate.doctor.pair_facts import HIDDEN, PairFacts
 from tap.url import Url
@@ -131,3 +132,22 @@ def test_addresses_that_cannot_exist_are_not_dialled() -> None:
     assert [dial.address.port for dial in facts.announced] == [1, 1]
     assert all(dial.failure for dial in facts.announced)
     assert all(not one.server.is_up for one in facts.replicas)
+
+
+def test_sentinels_and_a_cluster_are_heard(servers: Servers, any_server: str) -> None:
+    master = servers.start(any_server, "cluster-enabled", "yes")
+    said = f"127.0.0.1,26379,{'f' * 40},3,orders,127.0.0.1,{master.port},2"
+
+    async def story() -> PairFacts:
+        passed: list[float] = []
+        gathering_ = asyncio.create_task(gathering.gather(Url.parse(master.url), [], 3.0, 60, passed.append))
+        async with asyncio.timeout(30):
+            while not client(master).execute_command("PUBLISH", "__sentinel__:hello", said):
+                await asyncio.sleep(0.01)
+        return await gathering_
+
+    facts = asyncio.run(story())
+    assert [str(one.master) for one in facts.hellos] == [f"127.0.0.1:{master.port}"]
+    assert facts.master.cluster["cluster_state"] == "fail"
+    assert len(facts.master.cluster["myid"]) == 40
+    assert {"cluster_down", "few_sentinels"} <= codes(examination.judge(facts))
