@@ -6,7 +6,9 @@ Reading, from the outside in:
     content                  decompression
     concatenated_captures    several captures in one file
     pcapng, pcap             the two containers
-    layers                   from a frame to a TCP segment, through tunnels.py and fragments.py
+    layers                   from a frame to a TCP segment
+    tunnels                  on that way, link types, tags and tunnels: a function for each, and the tables that name them
+    fragments                on that way, IP packets in pieces
     segments                 the vocabulary of segments
     assembly                 from segments to the bytes of a connection; pending_segments.py wait for earlier ones
     cut_packets, problems    what the capture lacks, and what cannot be read

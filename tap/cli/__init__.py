@@ -1,6 +1,7 @@
 """The command `redis-tap`: one module per verb. Arguments in, one call of the library, printing out; no logic.
 
 attach, chaos, demo, detach, diff, doctor, export, faults, rdb, replay, run, show    the verbs
+run                 also carries out the tap of attach.py
 options             the parameters of run and attach, from the declarations in tap/config/
 choosing            the parameters that select a part of a recording
 chaos_campaign      runs and shows what chaos.py parses

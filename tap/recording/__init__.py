@@ -27,8 +27,8 @@ Beside that way:
     seen_commands             the same command on another connection
     ticking                   which connections need a tick of the clock
     playing, byte_observer    interfaces: of a played connection with its player; of what receives a master's bytes
-    history                   what a master had, as a recording shows it
-    choice, inventory         which part of that is meant; what there is, when nothing fits
+    history                   the index of a recording: which RDBs and stretches of the stream it has; copies them out
+    choice, inventory         which part of that is meant; which links, dbs and commands there are, when nothing fits
     filters, moments          the questions: links, keys, offsets; times
     stats                     an answer in bounded memory
 """

@@ -7,7 +7,7 @@ To replicas:
     chapter_copy       copies that part out of the recording
     pace               when each byte is due
     session            what a master answers; opens no socket and reads no clock, as the two above
-    master             listens, and owns the clock
+    master             listens, owns the clock, and says why it grants no partial resync
     replica            serves one connection; knows its master only as a protocol
 
 To a server:

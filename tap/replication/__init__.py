@@ -6,7 +6,7 @@ are arguments. For this reason the live tap, a recording and a test can share on
 Start with conversation.py, which routes bytes, and phase.py, which defines the order of the phases. events.py is the
 vocabulary.
 
-    conversation, state            one connection: the bytes of both directions; what its parts know of it together
+    conversation, state            one connection: the bytes of both directions; what its parts know, and report, together
     phase                          which phases there are, and which may follow which
     events, json_values            what is reported: one frozen object for each fact; these as JSON
     requests, replies              what a replica sends and a master answers before the data
@@ -14,10 +14,10 @@ vocabulary.
     unasked_errors                 what a master answers without a request
     grants                         the lines that grant a resync or announce an RDB
     handshake                      matches requests with replies until data arrive
-    identity, strangers            what the peer says about itself; peers that do not replicate
+    identity, strangers            what the peer says about itself (REPLCONF options); peers that do not replicate
     passing                        clients that do not replicate: request_follower.py and reply_counter.py follow them
     passwords                      which words are passwords: for recordings, events and logs; the only such table
-    resync, reasons                what is requested and granted, and why it was a full resync
+    resync, reasons                what is requested and granted; why it was a full resync: codes, causes and sentences
     two_connections, rendezvous    the RDB on a second connection, and how the two find each other
     snapshot, payload              the RDB as it passes; where its bytes end
     stream, scanner                commands and offsets; the loop that splits commands

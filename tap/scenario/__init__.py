@@ -6,14 +6,15 @@
 
 One run has three parts. A stage:
 
-    pair                 the servers
+    pair                 the servers; a given pair gets its settings and its master back
     stage                these and the tap
     workload             the writes
     journal              the tap's events
+    outage               the time without a stream, measured during the run
 
 The steps:
 
-    steps                takes them
+    steps                carries them out; a server's settings through node.options, which pair.py restores
     patience             limits each wait
     by_hand              how to undo them by hand
 
@@ -29,7 +30,6 @@ Evidence comes from several sources:
     accounts             compares its events with the stream in the master's backlog (backlog_commands.py)
     pair_difference      compares the data of master and replica; operate/comparison does so for any two data sets
     tally                the counts in INFO
-    outage               the time without a stream
 
 This room prints nothing: console/ shows a Result.
 """

@@ -4,7 +4,8 @@ Everything here is a function of events and figures, with the times that they ca
 watches a live tap, what reads a recording and what examines a pair without a tap thus come to the same verdict.
 
     rounds, loops    one full resync from its grant to its end; those that follow one another, reported as a loop
-    causes           why the rounds of a loop end, and which setting would end it
+    causes           why the rounds of a loop end, and which setting would end it; why one resync was a full one is
+                     said by replication/reasons.py
     alerts           thresholds of the operator's own, compared with the figures of each connection
     pressure         whether the master is about to close a link because its output buffer is full
     sizing           how large a buffer or a timeout has to be
