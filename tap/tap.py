@@ -100,7 +100,7 @@ class Tap(OnlyAsync):
         self.bus = Bus()
         self._buffers = Buffers()
         self.listeners: list[Listener] = []
-        self.loops = Loops(self._has_loaded)
+        self.loops = Loops(self._loaded)
         self.recorder: Recorder | None = None
         if config.record_to is not None:
             self.recorder = Recorder(
@@ -381,9 +381,9 @@ class Tap(OnlyAsync):
     def _tell(self, told: Told) -> None:
         self.bus.publish(told.link, told.connection, told.replica, told.event)
 
-    def _has_loaded(self, connection: int) -> bool:
-        """Whether the replica has acknowledged the RDB on the connection of this number."""
-        return any(one.number == connection and one.acked is not None for one in self.links)
+    def _loaded(self) -> set[int]:
+        """The numbers of the connections whose replicas have acknowledged a stream."""
+        return {one.number for listener in self.listeners for one in listener.connections if one.acked is not None}
 
     def _lost_bytes(self) -> int | None:
         return None if self.recorder is None else self.recorder.lost_bytes

@@ -181,7 +181,7 @@ def _by_master(rounds: Sequence[Round], now: Round) -> Finding:
     rates = write_rates([*rounds, now])
     rate = max(rates, default=None)
     if last.refusal:
-        return _child(last, f"answers {last.refusal!r}", ())
+        return _child(rounds, f"answers {last.refusal!r}", ())
     if lacks_version(last):
         return _capability(last)
     written = None if rate is None else rate * max(one.seconds for one in rounds)
@@ -190,7 +190,7 @@ def _by_master(rounds: Sequence[Round], now: Round) -> Finding:
             text = "the master ends each round while the replica loads, and has written little"
             return Finding(UNKNOWN, text, "master", decide="its log says why")
         said = "closes the connection" if written is None else f"closes the connection, and has written {size(written)}"
-        return _child(last, f"{said} since the snapshot, which fills no output buffer", ())
+        return _child(rounds, f"{said} since the snapshot, which fills no output buffer", ())
     # A child that has ended can no longer fail: the RDB is complete on the master's disk, or has passed.
     may_be_child = last.end.phase == "waiting" or (last.end.phase == "rdb" and last.is_diskless is not False)
     return _output_buffer(rounds, rate, written, (CHILD_FAILS,) if may_be_child else ())
@@ -238,10 +238,12 @@ def _capability(last: Round) -> Finding:
     )
 
 
-def _child(last: Round, what: str, alternatives: tuple[str, ...]) -> Finding:
+def _child(rounds: Sequence[Round], what: str, alternatives: tuple[str, ...]) -> Finding:
+    last = rounds[-1]
     assert last.end is not None
     text = f"the master {what}: its child process for the snapshot fails"
-    is_disk = last.is_diskless is False or (last.rdb is None and last.end.phase in ("waiting", "psync"))
+    transfers = {one.is_diskless for one in rounds} - {None}
+    is_disk = transfers == {False} or (not transfers and last.end.phase in ("waiting", "psync"))
     if is_disk:
         text += ". It writes the snapshot to disk first; with repl-diskless-sync yes it needs no disk for that"
     return Finding(

@@ -16,7 +16,7 @@ Memory is bounded: a streak keeps its last rounds, and the streaks of MAX_REPLIC
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ LONG_PAUSE = 3600.0  # for losses of the stream, which outages of the network ca
 PATIENCE = 2.0  # seconds of stream that end a verdict at the earliest
 FIRST_PATIENCE = 60.0  # and those that end a streak before there is a verdict
 LONGER = 1.5  # times the longest round
+TICK_SECONDS = 1.0  # hundreds of replicas may have just begun their streams
 
 _SAYS_NOTHING = (events.Command, events.RdbKey)  # and comes by the million
 
@@ -88,11 +89,12 @@ def judging(tell: Callable[[Told], None]) -> Callable[[Told], None]:
 class Loops:
     """Takes events in their order, and returns those that they lead to."""
 
-    def __init__(self, has_loaded: Callable[[int], bool] | None = None) -> None:
-        """has_loaded: whether the replica has acknowledged the RDB on the connection of this number, for who does not
-        give Acks; it is asked for the few connections whose stream may end a streak.
+    def __init__(self, loaded: Callable[[], Container[int]] = tuple) -> None:
+        """loaded: the numbers of the connections whose replicas have acknowledged their RDB, for a caller that does not
+        give Acks. It is asked once a second, while there are streams that may end a streak.
         """
-        self._has_loaded = has_loaded
+        self._loaded = loaded
+        self._due = 0.0  # when to look at these streams next
         self._streaks: dict[_Key, Streak] = {}
         self._requests: dict[int, _Request] = {}
         self._rounds: dict[int, Round] = {}  # by connection, those that have not ended
@@ -125,7 +127,7 @@ class Loops:
 
     def take(self, told: Told) -> list[Told]:
         """Take an event. Returns the events that follow from it, and from the time that has passed until it."""
-        said = self.tick(told.time) if self._streaming else []
+        said = self.tick(told.time)
         handler = self._handlers.get(type(told.event))
         if handler is not None:
             for event in handler(told, told.event) or ():
@@ -134,25 +136,32 @@ class Loops:
 
     def tick(self, now: float) -> list[Told]:
         """Some time has passed; now: in seconds, as the events' times. Returns the events that this leads to."""
-        said = []
+        said: list[Told] = []
+        if not self._streaming or 0 < self._due - now <= TICK_SECONDS:  # if it is later, the clock was set back
+            return said
+        self._due = now + TICK_SECONDS
+        loaded = self._loaded()
         for key, connection in tuple(self._streaming.items()):
-            streak, one = self._streaks.get(key), self._rounds.get(connection)
-            if streak is None or one is None:
-                del self._streaming[key]
-                continue
-            if one.loaded_at is None:
-                if self._has_loaded is None or not self._has_loaded(connection):
-                    continue
+            one = self._rounds.get(connection)
+            if one is not None and one.loaded_at is None and connection in loaded:
                 one.loaded_at = now
-            if now - one.loaded_at <= streak.patience():
-                continue
-            del self._streaming[key], self._streaks[key]
-            if streak.finding is not None:
-                over = events.VerdictOver(
-                    cause=streak.finding.cause, count=streak.count, seconds=one.loaded_at - streak.began
-                )
+            over = self._outlasted(key, connection, now)
+            if over is not None:
                 said.append(Told(now, key[0], connection, key[1], over))
         return said
+
+    def _outlasted(self, key: _Key, connection: int, now: float) -> Event | None:
+        """End the streak if this stream has lasted for long enough. Returns what follows from that."""
+        streak, one = self._streaks.get(key), self._rounds.get(connection)
+        if streak is None or one is None:
+            self._streaming.pop(key, None)
+            return None
+        if one.loaded_at is None or now - one.loaded_at <= streak.patience():
+            return None
+        del self._streaming[key], self._streaks[key]
+        if streak.finding is None:
+            return None
+        return events.VerdictOver(cause=streak.finding.cause, count=streak.count, seconds=one.loaded_at - streak.began)
 
     # ---- before the grant ----
 
@@ -280,8 +289,14 @@ class Loops:
 
     # ---- its end ----
 
-    def _closed(self, told: Told, event: events.LinkClosed) -> None:
+    def _closed(self, told: Told, event: events.LinkClosed) -> Iterator[Event]:
         self._requests.pop(told.connection, None)
+        key = told.link, told.replica
+        if self._streaming.get(key) == told.connection:
+            over = self._outlasted(key, told.connection, told.time)
+            self._streaming.pop(key, None)
+            if over is not None:
+                yield over
         main = self._mains.pop(told.connection, None)
         if main is not None:
             one = self._rounds.get(main)
@@ -301,8 +316,6 @@ class Loops:
         one.end = End(told.time, by, first.how, phase, _silence(first, phase), first.text)
         if phase not in ("waiting", "rdb", "loading", "psync") and one.loaded_at is None:
             one.loaded_at = one.stream_at
-        if self._streaming.get((told.link, told.replica)) == told.connection:
-            del self._streaming[told.link, told.replica]
 
 
 def _measure(one: Round, event: events.LinkClosed) -> None:

@@ -67,6 +67,13 @@ def test_a_master_that_wrote_little_has_a_child_that_fails() -> None:
     assert (verdict.cause, verdict.setting, verdict.value) == ("child_fails", "repl-diskless-sync", "yes")
 
 
+def test_a_child_that_fails_in_diskless_transfers_may_also_do_so_before_one() -> None:
+    story = Story().asks().granted(0).rdb().after(1).ends(Side.MASTER, "rdb").after(1)
+    story.asks().granted(0).after(1).ends(Side.MASTER, "waiting").after(1)
+    verdict = story.asks().granted(0).verdict
+    assert (verdict.cause, verdict.setting) == ("child_fails", "")
+
+
 def test_a_refusal_counts_if_the_snapshot_fails() -> None:
     for reply, cause in (("-BGSAVE failed, replication can't continue", ["child_fails"]), ("-LOADING", [])):
         story = Story()

@@ -176,6 +176,12 @@ def test_the_cause_may_turn_out_to_be_another() -> None:
     assert [(one.cause, one.count) for one in story.verdicts] == [("child_fails", 3), ("disk_full", 5)]
 
 
+def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
+    story = syncs(fails(Story(), 2)).after(1)
+    story.now -= 3600
+    assert story.after(3700).over
+
+
 def test_memory_is_bounded() -> None:
     loops = Loops()
     for number in range(MAX_REPLICAS + 10):
