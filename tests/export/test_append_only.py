@@ -82,6 +82,11 @@ def test_for_a_keydb_the_inner_commands_are_written() -> None:
     assert written(b"".join(stream))[0] == [three, SET, until, OTHER, four, MULTI, OTHER, SET, EXEC, SELECT, SET]
 
 
+@pytest.mark.parametrize("inner", [command("SET", "a", "1", "PXAT", "5"), command("EXPIRE", "a", "soon")])
+def test_for_a_keydb_inner_commands_whose_expiry_stays_are_written_too(inner: bytes) -> None:
+    assert written(rreplay(inner, "3", "1"))[0] == [command("SELECT", "3"), inner]
+
+
 @pytest.mark.parametrize("db", [0, 3, 12])
 def test_a_stream_that_continues_in_a_db_begins_with_its_select(db: int) -> None:
     select, five = command("SELECT", str(db)), command("SELECT", "5")
@@ -193,6 +198,12 @@ def test_the_time_of_an_expiry_is_that_of_the_end_of_its_command_and_asked_for_n
     assert kept[2] == command("PEXPIREAT", "k", str(ends[2] + 1000))
     assert kept[4] == command("SET", "k", "v", "PXAT", str(ends[4] + 9))
     assert asked == [ends[2], ends[4]]
+
+
+@pytest.mark.parametrize("after", [SET, OTHER, command("PING")])
+def test_an_expiry_of_a_set_counts_whatever_follows_it(after: bytes) -> None:
+    kept = written(SELECT + command("SET", "k", "v", "EX", "10") + after)[0]
+    assert kept[1] == command("SET", "k", "v", "PXAT", str(NOW + 10_000))
 
 
 def test_an_expiry_in_a_directory_counts_from_when_its_command_came(tmp_path: Path) -> None:

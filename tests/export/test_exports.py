@@ -23,9 +23,10 @@ from tap.export import exports
 from tap.export.append_only import BASE as BASE_FILE
 from tap.export.append_only import INCREMENT
 from tap.export.rows import Row
+from tap.recording.history import index
 from tap.recording.player import Player
 from tests.cli.test_export import END, MULTI, PING, RDB, SELECT, SETS, WHOLE, synced
-from tests.recording.wires import STREAM, Wire, file, streamed
+from tests.recording.wires import STREAM, Wire, file, reading_file, streamed
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
 
 
@@ -232,6 +233,16 @@ def test_a_stream_begins_with_the_first_command_at_or_after_a_time(capture: Path
     assert done.copied.offset == BASE + sum(map(len, WHOLE[:left]))
     with pytest.raises(RecordingError, match="no stream holds all of that"):
         export.resp(capture, io.BytesIO(), from_=datetime(2002, 1, 1, tzinfo=UTC))
+
+
+def test_a_stream_that_ends_at_a_time_holds_what_came_then(capture: Path) -> None:
+    ended = index(reading_file(capture)).stretches[-1].ended
+    out = io.BytesIO()
+    export.resp(
+        capture, out, from_=datetime.fromtimestamp(ended // 10**9, UTC).replace(microsecond=ended // 1000 % 10**6)
+    )
+    assert out.getvalue()
+    assert b"".join(WHOLE).endswith(out.getvalue())
 
 
 # ---- what is said where there is nothing of it ----

@@ -178,15 +178,15 @@ def test_rows_go_to_pyarrow_in_groups_of_a_bounded_size(monkeypatch: pytest.Monk
     monkeypatch.setattr("tap.export.rows.GROUP_BYTES", 10)
     pyarrow = Pyarrow(monkeypatch)
     writer = Parquet(io.BytesIO())
-    sizes = [(4, 6), (1, 0), (9, 0), (1, 0), (1, 0), (1, 0), (20, 0), (1, 0)]
+    sizes = [(4, 5), (1, 0), (9, 0), (1, 0), (1, 0), (1, 0), (1, 0), (20, 0), (1, 0)]
     for number, (first, second) in enumerate(sizes):
         writer.put(Row(number, "main", 2, 1050, 3, "SET", (b"x" * first, b"y" * second)))
     writer.close()
     *groups, end = pyarrow.written
     assert end is None
-    assert [[row["time"] for row in group or ()] for group in groups] == [[0], [1, 2], [3, 4], [5], [6], [7]]
+    assert [[row["time"] for row in group or ()] for group in groups] == [[0, 1], [2, 3], [4, 5], [6], [7], [8]]
     assert (groups[0] or [])[0] == {
-        "time": 0, "link": "main", "connection": 2, "offset": 1050, "db": 3, "name": "SET", "args": (b"xxxx", b"yyyyyy"),
+        "time": 0, "link": "main", "connection": 2, "offset": 1050, "db": 3, "name": "SET", "args": (b"xxxx", b"yyyyy"),
     }  # fmt: skip
     word = ("dictionary", ("int32",), ("string",))
     assert pyarrow.options == {
