@@ -211,7 +211,7 @@ def test_a_version_that_the_replica_does_not_announce(servers: Servers) -> None:
         verdict = tap.wait_for(events.Verdict)
         assert (verdict.cause, verdict.by) == ("capability_missing", Side.MASTER)
         assert "HPERSIST" in verdict.text
-        one.delete("hash")
+        one.execute_command("HPERSIST", "hash", "FIELDS", "1", "field")
         ends(tap, replica, "capability_missing")
 
 
