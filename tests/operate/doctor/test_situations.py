@@ -113,6 +113,7 @@ def test_a_small_backlog_is_found_while_it_is_written_to_and_ended(written: tupl
 def test_a_small_output_buffer_is_found_while_the_master_is_written_to_and_ended(written: tuple[Server, Server]) -> None:
     master, replica = written
     client(master).config_set("client-output-buffer-limit", "replica 1mb 1mb 60")
+    client(master).config_set("repl-backlog-size", "1mb")  # a smaller limit than the backlog does not count
     client(master).config_set("repl-diskless-sync", "yes")
     client(master).config_set("repl-diskless-sync-delay", "5")
     for server in written:
