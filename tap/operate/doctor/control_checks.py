@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from tap.operate.doctor.check import Evidence, Finding, check
 from tap.operate.doctor.pair_facts import PairFacts
 from tap.operate.doctor.sentinel_hello import CHANNEL, Hello
+from tap.servers import shell
+from tap.url import Url
 
 MAJORITY_OF = 3  # Sentinels: with fewer, no majority is left when one is lost
 
@@ -26,7 +29,7 @@ def cluster_down(facts: PairFacts) -> Iterator[Finding]:
                     for name in shown
                     if name in server.cluster
                 ),
-                (f"redis-cli --cluster check {server.name}",),
+                (shlex.join(["redis-cli", "--cluster", "check", server.name]),),
             )
 
 
@@ -44,7 +47,7 @@ def sentinels_elsewhere(facts: PairFacts) -> Iterator[Finding]:
             f"Sentinel takes {elsewhere[0].master} for the master {elsewhere[0].name}, and this server is one, too: what "
             "clients write here will be lost when Sentinel makes it a replica",
             _said(elsewhere),
-            (f"redis-cli -h {elsewhere[0].sentinel.host} -p {elsewhere[0].sentinel.port} SENTINEL MASTERS",),
+            (shell.redis_cli(Url(elsewhere[0].sentinel), "SENTINEL", "MASTERS"),),
         )
 
 
