@@ -44,8 +44,8 @@ class Course:
 class Track:
     """The part of a history that one connection carried, after offset base. is_doubted: its offsets may be wrong.
 
-    master: where the connection went. waiting: bytes that the master has sent beyond those received. is_current: the
-    connection is open, and received whatever the master sent at its last tick.
+    master: where the connection went. sent: the offset that the master had sent up to at the connection's last tick,
+    received or waiting in the system. is_current: the connection is open, and received whatever the master sent then.
     """
 
     base: int
@@ -53,12 +53,12 @@ class Track:
     master: str = ""
     is_doubted: bool = False
     data_end: tuple[int, int] = (-1, -1)  # bounds of the offset after the last command other than PING
-    waiting: int = 0
+    sent: int = -1
     is_current: bool = False
 
     def settle(self) -> None:
         """The connection has ended: release the scanner."""
-        self.waiting, self.is_current = 0, False
+        self.sent, self.is_current = -1, False
         if not isinstance(self.scanner, Course):
             self.scanner = Course(self.scanner)
 
@@ -94,7 +94,7 @@ class History:
         beside: leave this connection out. is_current: ask only those connections that show what it has written by now.
         """
         known = [
-            track.end + track.waiting
+            max(track.end, track.sent)
             for track in self._tracks
             if track.master == master
             and track is not beside

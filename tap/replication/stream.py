@@ -99,7 +99,7 @@ class Stream:
         self.acked_at: float | None = None  # the time of the last ACK, on the clock of receive()
         self._acked_lag: tuple[int | None, float | None, bool, str] = UNKNOWN  # at that time
         self._looked_at = float("-inf")  # the last time of an ACK at which other connections were asked
-        self._waiting = 0  # bytes that the system held at the last tick
+        self._sent = 0  # bytes received at the last tick, and those that the system held then
         self._held_back = False  # the master was not read then
         self._is_bound = False  # the master may have written more than it has sent
         self._ticked = -1  # bytes received by then
@@ -301,7 +301,7 @@ class Stream:
         if offset is None:
             return None
         is_bound = self._is_bound
-        sent, shown = offset + self._waiting, self._shown_elsewhere()
+        sent, shown = offset + max(0, self._sent - self.received), self._shown_elsewhere()
         if shown is not None and shown >= sent:
             return Reached(shown, False, "link" if shown > sent or is_bound else "wire")
         said = None if self.replid is None else self._memory.said(self.replid, at)
@@ -436,8 +436,8 @@ class Stream:
         """Report what is due by time; see Conversation.tick()."""
         track = self._track
         if track is not None and not track.is_settled:
-            track.waiting, track.is_current = waiting, not held_back and waiting < MORE_THAN_A_READ
-        self._waiting, self._held_back, self._ticked = waiting, held_back, self.received
+            track.sent, track.is_current = track.end + waiting, not held_back and waiting < MORE_THAN_A_READ
+        self._sent, self._held_back, self._ticked = self.received + waiting, held_back, self.received
         if self._catching_up is not None:
             self._measure(self._catching_up, at, held_back)
         self._is_bound = held_back or waiting >= MORE_THAN_A_READ or self._catching_up is not None

@@ -74,6 +74,17 @@ def test_what_the_system_holds_counts_and_the_master_may_have_more() -> None:
     assert link.stream.lag(10.2) == Lag(MORE_THAN_A_READ, 8.7, True), "the tap does not keep up"
 
 
+def test_what_waited_and_has_come_since_counts_once() -> None:
+    link = following()
+    link.acks(BASE + SENT, 1.5)
+    link.tick(1.6, held_back=True, waiting=100)
+    link.stream.receive(PING, 1.65)
+    assert link.stream.lag(1.7) == Lag(100, 0.5, True)
+    for _ in range(20):
+        link.stream.receive(PING, 1.68)
+    assert link.stream.lag(1.7) == Lag(21 * len(PING), 0.5, True)
+
+
 def test_an_acknowledgement_of_a_replica_that_is_held_back_says_the_same() -> None:
     link = following()
     link.tick(1.1, held_back=True, waiting=5_000_000)

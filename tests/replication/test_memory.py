@@ -182,7 +182,7 @@ def test_the_bytes_of_a_master_are_those_of_its_furthest_connection() -> None:
     assert history.written("m:1") == 142
     assert history.written("m:1", beside=far) == 14
     assert history.written("m:3") is None
-    near.waiting = 1000
+    near.sent = near.end + 1000
     assert history.written("m:1") == 1014, "with what the system holds"
     assert history.written("m:1", is_current=True) is None
     far.is_current = True
