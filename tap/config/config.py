@@ -306,6 +306,11 @@ class Config:
             raise ConfigError(
                 "no link: give --master HOST:PORT, --transparent, --link NAME=LISTEN->MASTER or --config FILE.toml"
             )
+        for link in self.links:
+            rules = self.alerts if link.alerts is None else link.alerts
+            asks = [one for one in self.links if one.inspect is not None and (one is link or link.alerts is None)]
+            if not asks and any(one.lower().startswith("buffer") for one in rules):
+                raise ConfigError(f"link {link.name}: only the master knows its output buffer: give --inspect URL, too")
         names = [link.name for link in self.links]
         for name in names:
             if names.count(name) > 1:

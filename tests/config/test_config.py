@@ -135,6 +135,7 @@ def test_a_chain_of_links_is_not_a_loop_and_ports_chosen_by_the_system_are_never
         ({"drain_timeout": 0}, "connect_timeout and drain_timeout must be greater than 0"),
         ({"max_connections": 0}, "max_connections 0: a number of connections is expected, 1 or more"),
         ({"max_connections_per_address": True}, "max_connections_per_address True: a number of connections"),
+        ({"alerts": "buffer > 1mb"}, "link main: only the master knows its output buffer: give --inspect URL, too"),
         ({"mask": "eof"}, "'eof' cannot be masked: write capa: and the name of a capability"),
         ({"statsd": "unix:///run/statsd"}, "is not the address of a StatsD server: write HOST:PORT, for UDP"),
     ],

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
+import time
+from dataclasses import replace
 
 import pytest
 
@@ -98,6 +101,85 @@ def test_the_lag_and_the_buffer_of_a_stopped_replica_are_the_masters_own(servers
         assert not tap.events(events.InspectFailed)
         assert not tap.events(events.InspectLacks)
         assert not tap.events(events.LinkClosed) or name == "redis-8.0" or name == "valkey-newest"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_lag_of_a_throttled_link_under_load_is_the_masters_of_a_moment_ago(servers: Servers, name: str) -> None:
+    master = servers.start(name, "client-output-buffer-limit", "replica 0 0 0")
+    replica = servers.start(name)
+    with TapThread(inspecting(master, let(master))) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        level(master, replica)
+        wait_until(lambda: link(tap).inspected)
+        tap.call(lambda: tap.tap.faults.add("throttle 500kb/s from=master name=slow"))
+        is_over = threading.Event()
+        writing = threading.Thread(target=write_until, args=(master, is_over))
+        writing.start()
+        written = [(time.monotonic(), master_offset(master))]
+        try:
+            while written[-1][0] - written[0][0] < 6:
+                at = time.monotonic()
+                now = at_once(tap)
+                written.append((time.monotonic(), master_offset(master)))
+                assert reached_by(now) <= written[-1][1]
+                earlier = [offset for then, offset in written if then <= at - 4]
+                if earlier and not now.lag_at_least:  # of the last ACK, or of the last answer
+                    assert reached_by(now) >= earlier[-1]
+        finally:
+            is_over.set()
+            writing.join()
+        wait_until(lambda: (status(tap).lag_known_from, status(tap).lag_at_least) == ("master", False))
+        wait_until(lambda: reached_by(at_once(tap)) == master_offset(master))
+        tap.call(lambda: tap.tap.faults.remove("slow"))
+        level(master, replica)
+
+
+def at_once(tap: TapThread) -> ConnectionStatus:
+    """The status, made in the tap's thread: its figures belong together."""
+    found: list[ConnectionStatus] = []
+    tap.call(lambda: found.append(status(tap)))
+    return found[0]
+
+
+def reached_by(one: ConnectionStatus) -> int:
+    return (one.lag_bytes or 0) + (one.acked or 0)
+
+
+def test_a_master_that_will_close_a_full_resync_is_foreseen_and_the_size_that_is_named_would_do(servers: Servers) -> None:
+    master = servers.start("redis-7.0", "client-output-buffer-limit", "replica 20mb 0 0", "repl-diskless-sync", "no")
+    replica = servers.start("redis-7.0")
+    with client(master) as to_master:
+        for number in range(45):
+            to_master.set(f"large:{number}", os.urandom(500_000))
+    config = replace(inspecting(master, let(master)), faults=("throttle 2mb/s from=master",))
+    is_over = threading.Event()
+    writing = threading.Thread(target=write_until, args=(master, is_over))
+    with TapThread(config) as tap:
+        writing.start()
+        try:
+            follow(replica, tap.port)
+            pressure = tap.wait_for(events.Pressure)
+            assert (pressure.limit, pressure.phase, pressure.limit_bytes) == ("hard", "rdb", 20 * 2**20)
+            assert pressure.seconds_to_close is not None
+            assert pressure.rdb_seconds_left is not None
+            assert pressure.seconds_to_close < pressure.rdb_seconds_left
+            assert pressure.needed is not None
+            with client(master) as to_master:
+                to_master.config_set("client-output-buffer-limit", f"replica {pressure.needed} 0 0")
+            tap.wait_for(events.RdbFinished)
+        finally:
+            is_over.set()
+            writing.join()
+        assert not tap.events(events.LinkClosed)
+        assert len(tap.events(events.FullResync)) == 1
+
+
+def write_until(master: Server, is_over: threading.Event) -> None:
+    """About 4 MB each second, whatever the RDB's keys."""
+    with client(master) as to_master:
+        while not is_over.wait(0.05):
+            to_master.set("written", "v" * 200_000)
 
 
 @pytest.mark.parametrize("name", NAMES)
