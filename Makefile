@@ -4,7 +4,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-COMPILED := $(shell grep -rl '^\# cython:' tap --include='*.py') $(wildcard tap/*/*.pxd)
+COMPILED := $(shell grep -rl '^\# cython:' tap --include='*.py') $(shell find tap -name '*.pxd')
+# What the compiler made. A module that is no longer compiled would be hidden by it.
+MADE := find tap \( -name '*.so' -o -name '*.c' \) -delete
 
 .PHONY: demo test check lint docs format bench coverage mutation fuzz servers clean
 
@@ -64,11 +66,13 @@ $(VENV)/bin/python:
 
 $(VENV)/demo: $(VENV)/bin/python pyproject.toml setup.py $(COMPILED)
 	@echo 'Installing into $(VENV), and compiling: this takes a minute.'
+	$(MADE)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	touch $@
 
 $(VENV)/dev: $(VENV)/bin/python pyproject.toml setup.py $(COMPILED)
 	@echo 'Installing into $(VENV), and compiling: this takes a minute.'
+	$(MADE)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
@@ -78,4 +82,4 @@ $(VENV)/docs: $(VENV)/dev
 
 clean:
 	rm -rf $(VENV) build dist site .cache *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -f tap/*/*.so tap/*/*.c
+	$(MADE)
