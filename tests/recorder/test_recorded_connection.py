@@ -299,6 +299,8 @@ LOADS, STREAMS, CONFIRMS = (Side.MASTER, RDB), (Side.MASTER, SET), (Side.REPLICA
         # of an RDB that is left out each read is split, and the read after it has the comment on it
         ({"without_rdb": True}, [ASKS, GRANTS, LOADS, STREAMS, STREAMS], [True] * 4 + [False]),
         ({"without_rdb": True}, [ASKS, GRANTS, (Side.MASTER, RDB + SET), STREAMS], [True] * 3 + [False]),
+        # after a partial resync there is none to leave out
+        ({"without_rdb": True}, [*ASKS_AND_GRANTS, STREAMS, STREAMS], [True, True, False, False]),
         # keys and values are replaced, acknowledgements are not
         ({"redact": ["values"]}, [ASKS, GRANTS, LOADS, STREAMS, CONFIRMS, STREAMS, CONFIRMS], [True] * 6 + [False]),
         # a reply may hold passwords, the stream after it holds none
