@@ -34,6 +34,13 @@ def test_a_truncated_rdb_announces_the_bytes_that_pass() -> None:
         assert lab.fired[0].bytes == 1000 - left
 
 
+def test_an_rdb_for_which_a_fault_does_not_fire_passes_whole() -> None:
+    lab = Lab("truncate at=rdb:10b probability=0.000001")
+    full_resync(lab, disk=True)
+    assert lab.at_replica.endswith(b"$%d\r\n" % len(RDB) + RDB)
+    assert lab.fired == []
+
+
 def test_a_connection_ends_after_a_number_of_bytes() -> None:
     lab = Lab("truncate 20b")
     resync_partially(lab)
