@@ -242,7 +242,9 @@ def _inspect_lacks(event: events.InspectLacks) -> str:
 
 
 def _pressure(event: events.Pressure) -> str:
-    share = f"{100 * event.buffer / event.limit_bytes:.0f} % of its {event.limit} limit of {size(event.limit_bytes)}"
+    share = (
+        f"{100 * event.buffer / max(1, event.limit_bytes):.0f} % of its {event.limit} limit of {size(event.limit_bytes)}"
+    )
     said = f"PRESSURE: the master's output buffer for this replica holds {size(event.buffer)}, {share}"
     if event.seconds_to_close is not None:
         said += f"; as it grows, the master closes this link in {seconds(event.seconds_to_close)}"
@@ -258,7 +260,12 @@ def _pressure_over(event: events.PressureOver) -> str:
 
 
 def _amount(value: float, unit: str, at_least: bool = False) -> str:
-    said = {"bytes": lambda: size(int(value)), "seconds": lambda: seconds(value), "resyncs": lambda: f"{value:g}"}[unit]()
+    if unit == "bytes":
+        said = size(int(value))
+    elif unit == "seconds":
+        said = seconds(value)
+    else:  # resyncs; or a unit of a newer tap, from its recording
+        said = f"{value:g}" if unit == "resyncs" else f"{value:g} {unit}"
     return f"at least {said}" if at_least else said
 
 

@@ -623,10 +623,9 @@ class PressureOver(Event):
 class Alert(Event):
     """A figure has passed a threshold of the operator's own (--alert); AlertOver ends that.
 
-    rule: as the operator wrote it. figure: "lag", "silence", "buffer" or
-    "resyncs". unit: of limit and value: "bytes", "seconds" or
-    "resyncs". at_least: the value is a lower bound. known_from: see Lag. side: the silent one, None for other figures.
-    seconds: for how long the figure has been too high.
+    rule: as the operator wrote it. figure: "lag", "silence", "buffer" or "resyncs". unit: of limit and value: "bytes",
+    "seconds" or "resyncs". at_least: the value is a lower bound. known_from: see Lag. side: the silent one, None for
+    other figures. seconds: for how long the figure has been too high.
     """
 
     rule: str

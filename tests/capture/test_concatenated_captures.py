@@ -176,7 +176,7 @@ def test_the_search_in_pcapng_ends_at_bytes_that_cannot_be_read(broken: bytes) -
 
 def test_the_search_in_pcapng_goes_on_after_a_block_of_the_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
     head = section("<") + interface("<", 9) + b"".join(packet("<", 6, 0, time) for time in TWICE[:5])
-    monkeypatch.setattr("tap.capture.parts.MAX_BLOCK", 64)
+    monkeypatch.setattr("tap.capture.concatenated_captures.MAX_BLOCK", 64)
     assert counted(head + block("<", 0x0BAD, bytes(52)) + packet("<", 6, 0, 0)) == 3
     assert counted(head + block("<", 0x0BAD, bytes(56)) + packet("<", 6, 0, 0)) == 2
 
