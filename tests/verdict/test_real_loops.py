@@ -170,8 +170,8 @@ def test_a_backlog_that_outages_outlast(servers: Servers) -> None:
 
 def lose_the_link(tap: TapThread, replica: Server) -> None:
     """For one second."""
-    resyncs = len(tap.events(events.StreamStarted))
     wait_until(lambda: is_up(replica) and any(one.phase == "stream" for one in tap.tap.links))
+    resyncs = len(tap.events(events.StreamStarted))
     tap.call(lambda: tap.tap.faults.add("refuse for=1s"))
     tap.cut()
     wait_until(lambda: len(tap.events(events.StreamStarted)) > resyncs)
