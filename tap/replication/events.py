@@ -667,7 +667,7 @@ class Verdict(Event):
     """The full resyncs of one replica follow one another, each of them ended in the same way: a loop.
 
     Reported with the third of them, and again with the 10th, 100th and so on, and when the cause turns out to be another
-    one. VerdictOver reports its end.
+    one, or later rounds show that half as much again is needed. VerdictOver reports its end.
 
     cause: a name from tap.verdict.causes. count: full resyncs so far. period: seconds from one to the next, on average.
     by: the side that ended the last round, in this *phase*, after these *bytes* of the RDB (None if none had begun) and

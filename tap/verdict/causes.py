@@ -281,12 +281,13 @@ def _output_buffer(rounds: Sequence[Round], rate: float, written: float, alterna
     }
     transfer_is = "" if transfer is not None else " (assumed)"
     load_is = "" if load is not None else " (assumed: as long as the transfer)"
+    unseen = "" if transfer is not None else ", at least: no round has shown how long the RDB takes"
     at_least = " and more" if load is not None and not any(one.loaded_at is not None for one in rounds) else ""
     text = (
         f"the master ends each round in phase {last.end.phase}, {seconds(last.seconds)} after the snapshot, when it had "
         f"written {size(written)} for the replica: more than its client-output-buffer-limit. Needed: "
         f"{size(rate)}/s x ({seconds(wait)} wait + {seconds(assumed)} transfer{transfer_is} + "
-        f"{seconds(loading)} load{at_least}{load_is}) x {margin:g} margin = {need.value}"
+        f"{seconds(loading)} load{at_least}{load_is}) x {margin:g} margin = {need.value}{unseen}"
     )
     return Finding(
         OUTPUT_BUFFER,

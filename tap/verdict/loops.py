@@ -36,6 +36,7 @@ LONG_PAUSE = 3600.0  # for losses of the stream, which outages of the network ca
 PATIENCE = 2.0  # seconds of stream that end a verdict at the earliest
 FIRST_PATIENCE = 60.0  # and those that end a streak before there is a verdict
 LONGER = 1.5  # times the longest round
+GROWN = 1.5  # times the bytes of the last verdict that make another one
 TICK_SECONDS = 1.0  # hundreds of replicas may have just begun their streams
 
 _SAYS_NOTHING = (events.Command, events.RdbKey)  # and comes by the million
@@ -223,7 +224,7 @@ class Loops:
             del self._streaks[next(iter(self._streaks))]
         if streak.count >= LEAST_COUNT:
             found = find(streak.rounds, new)
-            if was is None or was.cause != found.cause or _is_round_number(streak.count):
+            if was is None or was.cause != found.cause or _is_round_number(streak.count) or _needs_more(was, found):
                 streak.finding = found
                 yield _verdict(streak, found)
 
@@ -332,6 +333,14 @@ def _silence(event: events.LinkClosed, phase: str) -> float | None:
     if event.by is Side.MASTER:
         return event.replica_silence if phase in ("loading", "stream") else event.master_silence
     return None
+
+
+def _needs_more(was: Finding, found: Finding) -> bool:
+    """Whether later rounds show that the value of the last verdict was far too small.
+
+    Where the master has closed before the RDB began, its transfer could only be guessed.
+    """
+    return found.figures.get("needed_bytes", 0.0) >= GROWN * was.figures.get("needed_bytes", float("inf"))
 
 
 def _is_round_number(count: int) -> bool:

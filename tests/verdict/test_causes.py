@@ -59,6 +59,22 @@ def test_a_transfer_that_was_measured_is_not_estimated() -> None:
     assert "2.0 s load and more) x 2 margin = 80mb" in verdict.text
 
 
+def test_a_transfer_that_no_round_has_shown_is_a_guess_until_one_shows_it() -> None:
+    """The master's buffer overran while its child wrote the RDB to disk. With the first value it overruns later."""
+    story, offset = Story(), 0
+    story.loaded = False
+    for _ in range(3):
+        story.asks().granted(offset).after(1).ends(Side.MASTER, "waiting")
+        offset += 4 * MB
+    story.asks().granted(offset)
+    (guess,) = story.verdicts
+    assert (guess.cause, guess.value) == ("output_buffer", "replica 24mb 24mb 60")
+    assert guess.text.endswith("= 24mb, at least: no round has shown how long the RDB takes")
+    story.after(2).rdb(200 * MB).after(8).ends(Side.MASTER, "rdb", bytes_from_master=100 + 100 * MB)
+    story.asks().granted(offset + 40 * MB)
+    assert [one.value for one in story.verdicts[1:]] == ["replica 272mb 272mb 60"]
+
+
 def test_a_master_that_wrote_little_has_a_child_that_fails() -> None:
     story = Story()
     for _ in range(2):
