@@ -14,6 +14,7 @@ because a failover or an operator has moved it since. So giving back twice is gi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -140,8 +141,11 @@ class Attachment:
             await to_the_end(self._end(entering))
 
     async def _end(self, entering: asyncio.Task[None]) -> None:
-        await asyncio.wait({entering})  # which gives the replica back itself if it was interrupted
-        await self.leave()
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await entering  # enter() gives the replica back itself if it is interrupted, and raises if it could not
+        finally:
+            await self.leave()
 
     async def _move(self, tap: Tap, arrived: _Arrival) -> None:
         assert self._file is not None

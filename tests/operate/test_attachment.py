@@ -165,6 +165,29 @@ def test_a_replica_that_has_gone_leaves_the_file_and_the_command_by_hand(
         asyncio.run(detach(tmp_path / "state", None))
 
 
+def test_stopped_as_it_enters_it_reports_a_replica_that_it_could_not_give_back(
+    servers: Servers, any_server: str, tmp_path: Path
+) -> None:
+    pair = start_pair(servers, any_server)
+
+    async def story() -> None:
+        stop = asyncio.Event()
+
+        def at_step(name: str) -> None:
+            if name == "moving":
+                pair.replica.kill()
+                stop.set()
+
+        found = await pair.examined()
+        async with Tap(found.master) as tap:
+            one = Attachment(found, tap.address, tmp_path / "state", say=lambda text: None, at_step=at_step)
+            await one.hold(tap, stop)
+
+    with pytest.raises(EnvironmentFailure, match=f"could not be given back to {pair.master.address}"):
+        asyncio.run(story())
+    assert AttachState.read(tmp_path / "state").step == "leaving"
+
+
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
