@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tap.console.stderr import say
-from tap.errors import EnvironmentFailure
+from tap.errors import TapError
 from tap.operate.attach_state import state_directory, state_path
 from tap.operate.attachment import detach as give_back
 from tap.url import Url
@@ -35,13 +35,13 @@ def detach(
     else:
         url = Url.parse(replica)
         paths = [state_path(url)]
-    failed = []
+    failed: list[TapError] = []
     for path in paths:
         try:
             typer.echo(asyncio.run(give_back(path, url)))
         except FileNotFoundError:
             typer.echo(f"nothing is attached: {path} does not exist")
-        except EnvironmentFailure as error:
+        except TapError as error:
             failed.append(error)
     for one in failed[:-1]:
         say(*one.sentences)

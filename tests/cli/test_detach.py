@@ -54,6 +54,17 @@ def test_one_that_cannot_be_reached_does_not_keep_the_others(servers: Servers, a
     assert f"{pair.replica.address} follows {pair.master.address}, and stays so: as before" in said.stdout
 
 
+def test_a_damaged_state_does_not_keep_the_others(servers: Servers, any_server: str) -> None:
+    pair = start_pair(servers, any_server)
+    state = AttachState(pair.url, False, pair.master.address, Address("127.0.0.1", 1))
+    StateFile.begin(state_path(pair.url), state).close()
+    damaged = state_path(pair.url).with_name("attach-0.json")  # read before the other one
+    damaged.write_text("{")
+    said = tap("detach")
+    assert (said.returncode, said.stderr) == (2, f"redis-tap: {damaged}: not the state of an attach\n")
+    assert f"{pair.replica.address} follows {pair.master.address}, and stays so: as before" in said.stdout
+
+
 def test_a_file_that_is_no_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("text")
     said = tap("detach", tmp_path / "other")
