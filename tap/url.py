@@ -15,6 +15,7 @@ No message, and no Url as text, repeats what may be a password.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -274,3 +275,11 @@ def _places(text: str, what: str) -> list[int]:
 def quoted(text: str) -> str:
     """The text for a message; "this" if it may hold a password."""
     return "this" if "@" in text or "://" in text else repr(text)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only processes of the same machine reach this host. False for names other than localhost, unresolved."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"

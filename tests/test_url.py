@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.errors import ConfigError
-from tap.url import Address, Url, without_logins
+from tap.url import Address, Url, is_loopback, without_logins
 
 
 @pytest.mark.parametrize(
@@ -182,3 +182,13 @@ def test_whatever_is_encoded_comes_back(username: str, password: str, scheme: st
 def test_no_text_fails_in_another_way(prefix: str, text: str) -> None:
     with contextlib.suppress(ConfigError):
         str(Url.parse(prefix + text))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "::1%lo", "localhost"])
+def test_only_the_same_machine_reaches_a_loopback_host(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.5", "fe80::1%eth0", "*", "", "db.example", "127.0.0.1.example"])
+def test_other_machines_may_reach_any_other_host(host: str) -> None:
+    assert not is_loopback(host)

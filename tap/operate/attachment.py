@@ -24,7 +24,7 @@ from pathlib import Path
 from tap.bus import COUNTLESS, Told
 from tap.errors import ConfigError, EnvironmentFailure, TapError, words
 from tap.operate.attach_state import AttachState, StateFile, forget, is_locked, is_there
-from tap.operate.live_pair import LivePair, is_loopback
+from tap.operate.live_pair import LivePair
 from tap.replication.events import FullResync, LinkOpened, MasterUnreachable, PartialResync, ResyncRefused
 from tap.servers.cancellation import to_the_end
 from tap.servers.client import Client
@@ -33,7 +33,7 @@ from tap.servers.following import follow
 from tap.servers.info import Replication
 from tap.servers.shell import replicaof
 from tap.tap import Tap
-from tap.url import EVERY_HOST, Address, Url
+from tap.url import EVERY_HOST, Address, Url, is_loopback
 
 REACH_SECONDS = 5.0  # a replica tries once a second to connect to its master
 UP_SECONDS = 20.0  # from the connection to "up"; a replica under load answers late

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +13,7 @@ from tap.servers.client import Client
 from tap.servers.failures import ANSWER_SECONDS, FAILURES, AuthenticationError, ErrorReply, said_by
 from tap.servers.info import Info
 from tap.servers.server_settings import ServerSettings
-from tap.url import Address, Url
+from tap.url import Address, Url, is_loopback
 
 WATCHED_SECONDS = 1.0  # over which the master's write rate is measured
 GUIDE = "see In a chain, with Sentinel, in a Cluster, in docs/network.md"
@@ -207,10 +206,3 @@ async def _measured(client: Client, replica: Info, before: Info) -> Forecast:
     return forecast(
         replica.replication, before.replication, int(size) if size.isdecimal() else 0, max(0.0, written / seconds)
     )
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host == "localhost"

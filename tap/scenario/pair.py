@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from ipaddress import ip_address
 from pathlib import Path
 
 from tap.errors import ConfigError, EnvironmentFailure
@@ -22,7 +21,7 @@ from tap.servers.failures import FAILURES, ErrorReply, InvalidReply, said_by
 from tap.servers.following import Following, follow
 from tap.servers.info import Replication
 from tap.servers.server_settings import ServerSettings
-from tap.url import Address, Url
+from tap.url import Address, Url, is_loopback
 
 LOG_LENGTH = 65536
 FAREWELL_SECONDS = 0.3  # to restore one thing on a given pair; short, so that Ctrl-C ends within a second
@@ -244,19 +243,12 @@ async def agree_on_tls(replica: Node, listen: Url) -> None:
             "--listen rediss://: the replica does not speak TLS to its master (tls-replication no); write HOST:PORT"
         )
     if speaks_tls and not listen.tls:
-        if not _is_loopback(listen.address.host):
+        if not is_loopback(listen.address.host):
             raise ConfigError(
                 "the replica speaks TLS to its master (tls-replication yes), and so must the tap: "
                 "--listen 'rediss://HOST:PORT?cert=FILE.pem', with a certificate of a CA that the replica trusts"
             )
         await replica.options.set("tls-replication", "no")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def introduced(node: Node) -> Replication:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tap.operate.doctor.check import Evidence, Finding, check, check_replica, from_config, from_info
-from tap.operate.doctor.pair_facts import PairFacts, ReplicaFacts, is_loopback
+from tap.operate.doctor.pair_facts import PairFacts, ReplicaFacts
 from tap.operate.doctor.sent_rdb import sent
 from tap.servers import shell
+from tap.url import is_loopback
 from tap.verdict.loadable import can_load, loaders
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -166,11 +165,3 @@ def _rate(first: Sample, last: Sample) -> float:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and re.fullmatch(r"-?[0-9]{1,20}", text) else None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only processes of the same machine reach it. Names other than localhost may be anything: False."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

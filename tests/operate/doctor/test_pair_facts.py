@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tap.operate.doctor.pair_facts import is_loopback
 from tests.operate.doctor.pairs import info, pair
 
 
@@ -44,13 +43,6 @@ def test_resyncs_are_unknown_where_info_lacks_them() -> None:
     counted = type(sample)(0.0, info({"sync_full": 1, "sync_partial_ok": 2, "sync_partial_err": 3}))
     assert counted.resyncs is not None
     assert counted.resyncs.sync_full == 1
-
-
-def test_loopback_is_an_address_or_its_name() -> None:
-    assert [is_loopback(one) for one in ("127.0.0.1", "::1", "localhost", "10.0.0.5", "*", "db.example")] == [
-        *[True] * 3,
-        *[False] * 3,
-    ]
 
 
 def test_a_replica_logs_in_as_default_unless_it_has_a_user() -> None:
