@@ -3,6 +3,7 @@
 compared = tap.operate.diff("redis://10.0.0.5:6379", "redis://10.0.0.6:6379", found=print)
 print(compared.equal, compared.differing)
 
+server_info       INFO of a server that replicates, checked as a whole
 live_pair         a replica and its master as they run: who follows whom, and whether a tap may step in between
 attachment        steps in between, and out again
 attach_state      the file that says how to give a replica back

@@ -9,6 +9,7 @@ from typing import Any
 
 from tap.errors import ConfigError, EnvironmentFailure, TapError
 from tap.operate.resync_forecast import Forecast, forecast
+from tap.operate.server_info import server_info
 from tap.servers.client import Client
 from tap.servers.failures import ANSWER_SECONDS, FAILURES, AuthenticationError, ErrorReply, said_by
 from tap.servers.info import Info
@@ -116,9 +117,9 @@ async def _here(client: Client) -> tuple[str, str | None]:
 async def _needed(client: Client, what: str) -> Info:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            return Info.parse(await client.ask("INFO"))
+            return await server_info(client)
     except FAILURES as error:
-        raise EnvironmentFailure(f"{client.name}, {what}: INFO: {said_by(error)}") from None
+        raise EnvironmentFailure(f"{client.name}, {what}: {said_by(error)}") from None
 
 
 async def _refuse_sentinel(client: Client, what: str, unseen: list[str]) -> None:
@@ -176,7 +177,7 @@ async def _forecast(
         async with Client(replace(master, username=username, password=password)) as client:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    before = Info.parse(await client.ask("INFO"))
+                    before = await server_info(client)
             except (ErrorReply, AuthenticationError) as error:
                 refusal = refusal or said_by(error)
                 continue

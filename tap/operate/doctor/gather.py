@@ -19,6 +19,7 @@ from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.operate.doctor.pair_facts import HIDDEN, Dial, PairFacts, ReplicaFacts, Sample, ServerFacts
 from tap.operate.doctor.permissions import HANDSHAKE, allows
 from tap.operate.doctor.sentinel_hello import CHANNEL, Hello, parse
+from tap.operate.server_info import server_info
 from tap.servers.client import Client
 from tap.servers.failures import FAILURES, AuthenticationError, ErrorReply, InvalidReply, said_by
 from tap.servers.info import Info, Replica
@@ -76,8 +77,7 @@ async def _watch(client: Client, seconds: float, advance: Callable[[float], None
     samples = []
     while True:
         at = time.monotonic()
-        info = Info.parse(await client.ask("INFO", "default"))
-        _checked(info)
+        info = await server_info(client)
         samples.append(Sample(at - begun, info))
         passed = time.monotonic() - begun
         advance(min(passed, seconds))
@@ -102,8 +102,7 @@ async def _server(client: Client) -> ServerFacts:
     refused: dict[str, str] = {}
     config: dict[str, str] = {}
     try:
-        info = Info.parse(await client.ask("INFO", "default"))
-        _checked(info)
+        info = await server_info(client)
         before = time.time()
         moment = await _one(client, "TIME")
         after = time.time()
@@ -169,7 +168,7 @@ async def _dial(address: Address, user: str, password: str, replica: ServerFacts
     login = bool(password)
     try:
         async with Client(Url(address, tls, user, password, tls_options=options)) as client:
-            run_id = Info.parse(await client.ask("INFO", "server")).fields.get("run_id")
+            run_id = (await client.info("server")).fields.get("run_id")
             return Dial(address, run_id=run_id, with_login=login)
     except (AuthenticationError, ErrorReply, InvalidReply) as error:
         return Dial(address, refused=_without(str(error), password), with_login=login)
@@ -205,14 +204,6 @@ async def _allowed(master: Client, user: str) -> dict[str, bool | None]:
         else:
             found[command] = reply in (b"OK", "OK", True)
     return found
-
-
-def _checked(info: Info) -> None:
-    """Raises InvalidReply for a server without replication, or with an INFO that the checks could not read."""
-    assert info.server
-    assert info.replication
-    if "sync_full" in info.fields:
-        assert info.stats
 
 
 async def _one(client: Client, *command: str) -> Any:
