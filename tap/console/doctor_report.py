@@ -25,24 +25,23 @@ WIDEST = 120  # columns of a sentence
 def show(done: Examination) -> None:
     """Write it to stdout, the worst first, and how the pair stands at the end."""
     console = Terminal()
-    # Commands are never wrapped, for they are to be pasted; sentences only on a terminal.
+    # Commands are never wrapped, because they are to be pasted; all other text only on a terminal.
     width = min(console.width, WIDEST) if console.is_terminal else 0
     for line in lines(done, width):
         console.print(line, soft_wrap=True)
 
 
 def lines(done: Examination, width: int = 0) -> Iterator[Text]:
-    """width: at which sentences are wrapped; 0: nowhere."""
+    """width: columns at which all text but commands is wrapped; 0: nowhere."""
     for finding in done.findings:
         yield from _finding(finding, width)
         yield Words()
     if any("CONFIG SET" in line for one in done.findings for line in one.remedy):
         yield from _wrapped(KEEP, width, "")
         yield Words()
-    facts = done.facts
-    yield Words(f"master {_master(done)}")
-    for replica in facts.replicas:
-        yield Words(f"replica {_replica(done, replica)}")
+    yield from _wrapped(f"master {_master(done)}", width, "", "  ")
+    for replica in done.facts.replicas:
+        yield from _wrapped(f"replica {_replica(done, replica)}", width, "", "  ")
     counts = [(one, sum(finding.severity == one for finding in done.findings)) for one in WORST_FIRST]
     said = ", ".join(f"{count} broken" if one == "broken" else figures_of(count, one) for one, count in counts if count)
     verdict = {
@@ -66,15 +65,23 @@ def _finding(finding: Finding, width: int) -> Iterator[Text]:
     )
     yield from _wrapped(finding.text, width, "  ")
     for one in finding.evidence:
-        yield Words(f"    {one.what}: {one.value}  ({one.source})", "dim")
+        yield from _wrapped(f"{one.what}: {one.value}  ({one.source})", width, "    ", "      ", "dim")
     for command in finding.remedy:
         yield Words(f"  {command}", "" if command.startswith("#") else "bold")
 
 
-def _wrapped(text: str, width: int, indent: str) -> list[Text]:
+def _wrapped(text: str, width: int, indent: str, further: str | None = None, style: str = "") -> list[Text]:
+    """further: the indent of all lines but the first, if it is another one. style: of all lines."""
     if not width:
-        return [Words(indent + text)]
-    return [Words(indent + line) for line in textwrap.wrap(text, width - len(indent), break_on_hyphens=False) or [""]]
+        return [Words(indent + text, style)]
+    found = textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent if further is None else further,
+        break_on_hyphens=False,
+    )
+    return [Words(line, style) for line in found]
 
 
 def _master(done: Examination) -> str:
@@ -168,7 +175,8 @@ class Watching:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._progress.add_task("watching what the master writes", total=seconds)
+        # With the bar this leaves room in 80 columns: the terminal's echo of Ctrl-C must not begin another line.
+        self._task = self._progress.add_task("watching the master", total=seconds)
 
     def advance(self, seconds: float) -> None:
         self._progress.update(self._task, completed=seconds)

@@ -64,6 +64,15 @@ def test_sentences_are_wrapped_and_commands_are_not() -> None:
     assert "  redis-cli -h 10.0.0.5 -p 6379 CONFIG SET save '3600 1 300 100 60 10000'" in lines
 
 
+def test_only_commands_are_wider_than_the_terminal() -> None:
+    done = examination.judge(pair(replica=DOWN, of_master={"repl-backlog-size": str(MB)}, written=(0, MB)))
+    lines = text(done, 50).split("\n")
+    assert [line for line in lines if len(line) > 50 and not line.startswith(("  redis-cli ", "  # "))] == []
+    assert "    peak write rate: 1.0 MB/s  (master_repl_offset" in lines
+    assert "      in INFO of 10.0.0.5:6379, for 1 s)" in lines
+    assert " ".join(" ".join(lines).split()) == " ".join(text(done).split())
+
+
 def test_a_healthy_pair_is_said_to_be_one() -> None:
     said = text(examination.judge(pair(written=(0, 1)))).splitlines()
     assert said[-2:] == [
