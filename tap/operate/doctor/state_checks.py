@@ -70,7 +70,7 @@ def full_resyncs(facts: PairFacts) -> Iterator[Finding]:
         "full_resync_loop" if count > 1 else "full_resync_seen",
         "broken" if count > 1 else "warning",
         facts.master.name,
-        f"{count} full resyncs began within {facts.watched:.0f} s: a loop"
+        f"{count} full resyncs began within {facts.watched:.0f} s: a loop{_unless(facts, count)}"
         if count > 1
         else f"a full resync began within the {facts.watched:.0f} s that the master was watched",
         (
@@ -79,6 +79,12 @@ def full_resyncs(facts: PairFacts) -> Iterator[Finding]:
         ),
         ("# put redis-tap between them, it names the reason of each one: redis-tap run --help",) if count > 1 else (),
     )
+
+
+def _unless(facts: PairFacts, count: int) -> str:
+    """INFO counts the full resyncs of all replicas together."""
+    most = max(one.info.replication.connected_slaves for one in facts.samples)
+    return f", unless each of the master's {most} replicas needed one at most" if count <= most else ""
 
 
 @check_replica

@@ -71,6 +71,16 @@ def test_full_resyncs_are_a_loop_from_the_second_on() -> None:
     loop = found(counted(3, 4, 6))["full_resync_loop"]
     assert loop.severity == "broken"
     assert loop.evidence[0].value == "3 -> 6"
+    assert loop.text == "3 full resyncs began within 2 s: a loop"
+
+
+def test_as_many_full_resyncs_as_replicas_may_be_one_of_each() -> None:
+    facts = counted(3, 3, 5)
+    for replicas, is_sure in ((1, True), (2, False)):
+        more = {**facts.samples[1].info.fields, "connected_slaves": replicas}
+        samples = (facts.samples[0], replace(facts.samples[1], info=info(more)), facts.samples[2])
+        text = found(replace(facts, samples=samples))["full_resync_loop"].text
+        assert text.endswith(": a loop" if is_sure else "unless each of the master's 2 replicas needed one at most")
 
 
 def acknowledged(*lines: tuple[int, int, int | None]) -> PairFacts:
