@@ -18,6 +18,7 @@ from tap.config.config import Config
 from tap.config.link_config import MASTER_TLS
 from tap.console.stderr import say
 from tap.console.terminal import Terminal
+from tap.errors import Sentence
 from tap.operate.attach_state import refuse_second, state_path
 from tap.operate.attachment import Attachment, check, reachable_at
 from tap.operate.live_pair import LivePair, examine
@@ -56,7 +57,7 @@ def attach(
     """
     url = Url.parse(replica)
     path = state or state_path(url)
-    refuse_second(path)  # its replica may follow a tap that is no more, which would be taken for its master
+    refuse_second(path)  # after one that was killed, examine() would take the tap that is gone for the master
     of_link, of_tap = given(LinkConfig, options), given(Config, options)
     reached = None if tap_address is None else Address.parse(tap_address, default_port=0)
     tls_options = {name: of_link[name] for name in MASTER_TLS if name in of_link}
@@ -82,14 +83,14 @@ def _listening(pair: LivePair) -> str:
     return f"[{pair.here}]:0" if ":" in pair.here else f"{pair.here}:0"
 
 
-def _intentions(pair: LivePair, path: Path) -> list[str]:
+def _intentions(pair: LivePair, path: Path) -> list[Sentence]:
     name = pair.replica.address
     said = [f"{name} follows {pair.followed}"]
     if pair.master.address != pair.followed:
         said[0] += f", which is {pair.master.address} from here"
     said[0] += f"; {pair.forecast.text}"
     if pair.sub_replicas:
-        said.append(f"{name} has replicas of its own, {pair.sub_replicas}: they reconnect to it as well")
+        said.append(f"{name} has replicas of its own ({pair.sub_replicas}): each move makes them reconnect, too")
     if pair.needs_replicas:
         said.append(
             f"WARNING: {pair.followed} has min-replicas-to-write: if it needs this replica, writes fail for a moment in "
@@ -97,11 +98,12 @@ def _intentions(pair: LivePair, path: Path) -> list[str]:
         )
     if pair.config_file:
         said.append(
-            f"CONFIG REWRITE on {name} would write the tap's address into its {pair.config_file}: not before this ends"
+            f"do not run CONFIG REWRITE on {name} meanwhile: it would write the tap's address into {pair.config_file}"
         )
-    said += [f"not seen: {one}" for one in pair.unseen]
-    said.append(f"if this is killed: redis-tap detach {path}, or by hand: {replicaof(pair.replica, pair.followed)}")
-    return said
+    said += [f"could not be read: {one}" for one in pair.unseen]
+    # Commands on lines of their own: they are to be pasted.
+    by_hand = replicaof(pair.replica, pair.followed)
+    return [*said, ("if this is killed, either command gives the replica back:", f"redis-tap detach {path}", by_hand)]
 
 
 def _beside(

@@ -39,7 +39,7 @@ class AttachState:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises FileNotFoundError, and ConfigError for a file that is no state."""
+        """Raises FileNotFoundError if there is no file, ConfigError if the file cannot be read or is not such a state."""
         try:
             found = json.loads(path.read_bytes())
             if found["redis_tap_attach"] != FORMAT:
@@ -115,7 +115,7 @@ class StateFile:
         except OSError as error:
             raise EnvironmentFailure(f"{self.path}: {words(error)}") from None
         try:
-            fcntl.flock(number, fcntl.LOCK_EX)  # before the file has its name: nobody ever finds it unlocked
+            fcntl.flock(number, fcntl.LOCK_EX)  # before the file gets its name, so that it is never seen unlocked
             os.write(number, self.state.as_json())
             os.fsync(number)
             into_place(name, self.path)
@@ -171,10 +171,11 @@ def forget(path: Path) -> None:
 def refuse_second(path: Path) -> None:
     """Raise ConfigError if there is a state already."""
     if is_locked(path):
-        raise ConfigError(f"{path}: redis-tap is attached to this replica already; redis-tap detach ends that")
+        raise ConfigError(f"{path}: redis-tap is already attached to this replica; redis-tap detach {path} ends that")
     if path.exists():
         raise ConfigError(
-            f"{path}: an attach to this replica was killed, and left it; redis-tap detach {path} gives the replica back"
+            f"{path}: an attach to this replica was killed and left this file; redis-tap detach {path} gives the replica "
+            "back"
         )
 
 

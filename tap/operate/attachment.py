@@ -78,7 +78,10 @@ def check(pair: LivePair, *, speaks_tls: bool, full_ok: bool) -> None:
 
 
 class Attachment:
-    """A replica behind the tap, from enter() to leave(). say: hears what happens, a sentence each."""
+    """A replica that follows its master through the tap, from enter() to leave().
+
+    say: called with a sentence for each thing that happens.
+    """
 
     def __init__(
         self,
@@ -181,8 +184,8 @@ class Attachment:
                     + (f": {arrived.trouble}" if arrived.trouble else "")
                 )
             await asyncio.sleep(LOOK_SECONDS)
-        how = "it is not read with --opaque how" if tap.config.opaque else "by a partial resync"
-        self._say(f"{name} follows the tap at {at}, {how}")
+        how = "; --opaque does not read how it resynced" if tap.config.opaque else ", by a partial resync"
+        self._say(f"{name} follows the tap at {at}{how}")
 
     async def _is_up(self) -> bool:
         try:
@@ -243,7 +246,7 @@ async def give_back(client: Client, state: AttachState, *, within: float, at_ste
     async with asyncio.timeout(ANSWER_SECONDS):
         found = await client.replication()
         if found.master != state.tap:
-            return f"{client.name} {_whom(found)}, and stays so: {_unmoved(found, state)}"
+            return f"{client.name} {_whom(found)} and is left as it is: {_unmoved(found, state)}"
         await follow(client, state.master)
     at_step("leaving")
     give_up = asyncio.get_running_loop().time() + within
@@ -259,7 +262,9 @@ def _whom(found: Replication) -> str:
 
 
 def _unmoved(found: Replication, state: AttachState) -> str:
-    return "as before" if found.master == state.master else f"something else has moved it since, not to {state.master}"
+    if found.master == state.master:
+        return "that was its master before the attach"
+    return f"something other than redis-tap has moved it since, and not to {state.master}"
 
 
 async def detach(path: Path, login: Url | None, environment: Mapping[str, str] = os.environ) -> str:
@@ -267,7 +272,7 @@ async def detach(path: Path, login: Url | None, environment: Mapping[str, str] =
 
     login: the replica's URL, if the user gave one; else a password is taken from REDISCLI_AUTH.
 
-    Raises FileNotFoundError, ConfigError for a file that is none, EnvironmentFailure if the replica does not answer.
+    Raises what AttachState.read() does, and EnvironmentFailure if the replica does not answer.
     """
     state = AttachState.read(path)
     if is_locked(path):

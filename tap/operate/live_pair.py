@@ -17,7 +17,7 @@ from tap.servers.server_settings import ServerSettings
 from tap.url import Address, Url, is_loopback
 
 WATCHED_SECONDS = 1.0  # over which the master's write rate is measured
-GUIDE = "see In a chain, with Sentinel, in a Cluster, in docs/network.md"
+GUIDE = 'see "In a chain, with Sentinel, in a Cluster" in docs/network.md'
 
 
 @dataclass(frozen=True, slots=True)

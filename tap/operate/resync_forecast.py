@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tap.servers.info import Replication
+from tap.verdict.sizing import as_size
 
 # A replica connects at once after REPLICAOF, or within a second (replicationCron). The way back needs as much.
 MOVE_SECONDS = 3.0
@@ -38,7 +39,7 @@ def forecast(replica: Replication, master: Replication, backlog_size: int, bytes
                 + (
                     "this may not be the master that the replica follows"
                     if replica.master_link_status == "up"
-                    else "the replica's link is down, and it waits for a full resync"
+                    else "the replica's link is down, and this master could only resync it in full"
                 ),
             )
         if last is None or offset + 1 > last:
@@ -65,11 +66,11 @@ def forecast(replica: Replication, master: Replication, backlog_size: int, bytes
         )
     return Forecast(
         True,
-        f"{behind} bytes behind, {bytes_per_second:.0f} bytes a second written, "
-        f"{needed} of the backlog's {backlog_size} bytes needed",
+        f"the replica is {behind} bytes behind, the master writes {bytes_per_second:.0f} bytes a second, and a move "
+        f"needs {needed} of the {backlog_size} bytes of its backlog",
     )
 
 
 def _larger(needed: int) -> str:
-    """The remedy, in whole megabytes and with as much again."""
-    return f"on the master, CONFIG SET repl-backlog-size {max(1, -(-2 * needed // 2**20))}mb would do"
+    """The remedy, with a margin of as much again."""
+    return f"on the master, CONFIG SET repl-backlog-size {as_size(2 * needed)} would do"

@@ -64,7 +64,9 @@ def test_a_signal_gives_the_replica_back(number: signal.Signals, pair: Pair, tmp
     assert "full_resync" not in kinds
     lines = err.splitlines()
     assert lines[0].startswith(f"redis-tap: {pair.replica.address} follows {pair.master.address}; ")
-    assert f"if this is killed: redis-tap detach {state}, or by hand: redis-cli -h" in err
+    at = lines.index("redis-tap: if this is killed, either command gives the replica back:")
+    assert lines[at + 1] == f"  redis-tap detach {state}"
+    assert lines[at + 2].startswith("  redis-cli -h ")
     assert lines[-1].startswith(f"redis-tap: {pair.replica.address} follows {pair.master.address} again")
     assert not state.exists()
     assert (tmp_path / "all.pcapng").stat().st_size > 0
@@ -101,11 +103,13 @@ def test_a_second_one_is_refused_and_one_that_was_killed_is_told(pair: Pair, tmp
     with attaching(pair, "--ui", "none", "--state", str(tmp_path / "here.json")):
         said = tap("attach", str(pair.url), "--ui", "none", "--state", tmp_path / "here.json", "--full-ok")
         assert said.returncode == 2
-        assert "attached to this replica already" in said.stderr
+        assert "already attached to this replica" in said.stderr
         assert pair.followed != pair.master.port
     said = tap("attach", str(pair.url), "--ui", "none", "--state", tmp_path / "here.json", "--full-ok")
     assert said.returncode == 2
-    assert f"was killed, and left it; redis-tap detach {tmp_path / 'here.json'} gives the replica back" in said.stderr
+    assert (
+        f"was killed and left this file; redis-tap detach {tmp_path / 'here.json'} gives the replica back" in said.stderr
+    )
     said = tap("detach", tmp_path / "here.json")
     assert said.returncode == 0
     pair.check_restored(1)

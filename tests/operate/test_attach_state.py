@@ -47,11 +47,11 @@ def test_a_second_one_is_refused_and_says_what_the_first_one_is(tmp_path: Path) 
     file = StateFile.begin(path, STATE)
     file.step("attached")
     assert is_locked(path)
-    with pytest.raises(ConfigError, match="attached to this replica already"):
+    with pytest.raises(ConfigError, match="already attached to this replica"):
         StateFile.begin(path, STATE)
     file.close()
     assert not is_locked(path)
-    with pytest.raises(ConfigError, match=f"was killed, and left it; redis-tap detach {path} gives"):
+    with pytest.raises(ConfigError, match=f"was killed and left this file; redis-tap detach {path} gives"):
         StateFile.begin(path, STATE)
     assert AttachState.read(path).step == "attached"
     assert not is_locked(tmp_path / "nowhere")

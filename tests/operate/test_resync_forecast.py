@@ -54,7 +54,11 @@ def test_a_master_continues_within_its_history_and_its_backlog(replica: dict[str
     ("replica", "master", "said"),
     [
         ({"master_replid": OTHER}, {}, "this may not be the master that the replica follows"),
-        ({"master_replid": OTHER, "master_link_status": "down"}, {}, "link is down, and it waits for a full resync"),
+        (
+            {"master_replid": OTHER, "master_link_status": "down"},
+            {},
+            "link is down, and this master could only resync it in full",
+        ),
         ({"master_replid": OTHER}, {"master_replid2": OTHER, "second_repl_offset": 4900}, "at offset 4900, beyond 4900"),
         ({}, {"repl_backlog_active": 0}, "the master has no backlog"),
         ({"slave_repl_offset": 5001}, {}, "ahead of the master, which is at 5000"),
