@@ -68,19 +68,21 @@ class _Watch:
 
     async def begin(self, keys: Sequence[bytes]) -> None:
         """One command for each key: in a Cluster, keys of one command would have to be of one slot."""
-        for key in keys:
-            self._writer.write(b"*2\r\n$5\r\nWATCH\r\n$%d\r\n%b\r\n" % (len(key), key))
-        for _ in keys:
-            await self._ok(b"+OK")
+        # All in one write: asyncio makes a system call for each. Of 300,000 keys that cost a quarter of the whole time.
+        self._writer.write(b"".join(b"*2\r\n$5\r\nWATCH\r\n$%d\r\n%b\r\n" % (len(key), key) for key in keys))
+        async with asyncio.timeout(ANSWER_SECONDS):
+            for _ in keys:
+                await self._ok(b"+OK")
 
     async def end(self) -> bool:
         """Whether none of the keys has changed since begin()."""
         self._writer.write(b"MULTI\r\nEXEC\r\n")
-        await self._ok(b"+OK")
-        return await self._ok(b"*0", b"*-1") == b"*0"
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await self._ok(b"+OK")
+            return await self._ok(b"*0", b"*-1") == b"*0"
 
     async def _ok(self, *wanted: bytes) -> bytes:
-        line = (await asyncio.wait_for(self._reader.readline(), ANSWER_SECONDS)).strip()
+        line = (await self._reader.readline()).strip()
         if line not in wanted:
             said = line.decode("utf-8", "backslashreplace").lstrip("-")
             raise InvalidReply(f"to WATCH, MULTI or EXEC it answers {said[:100] or 'nothing'}")
