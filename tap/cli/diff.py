@@ -18,7 +18,7 @@ from tap.operate.comparison import comparison
 from tap.operate.comparison.difference import Difference
 from tap.units import parse_duration
 
-SHOWN = 100  # lines for people; there is no limit for JSON if none is given
+SHOWN = 100  # differences without --limit; --json shows all of them
 
 
 def diff(
