@@ -18,14 +18,7 @@ from tap.replication.events import json_line as as_json
 
 # By the type of a value, what its elements are called.
 _ELEMENTS = {"list": "elements", "set": "members", "zset": "members", "hash": "fields", "stream": "entries"}
-_HOW = {
-    "only_in_a": "only in A",
-    "only_in_b": "only in B",
-    "type": "of another type",
-    "value": "value differs",
-    "expiry": "expiry differs",
-    "not_comparable": "not comparable",
-}
+_HOW = {"only_in_a": "only in A", "only_in_b": "only in B", "type": "in type", "value": "in value", "expiry": "in expiry"}
 
 
 def line(one: Difference) -> str:
@@ -132,16 +125,17 @@ def summary(done: Compared, shown: int, seconds: float) -> list[str]:
     if done.by_how and shown < sum(done.by_how.values()):
         found.append(f"... {sum(done.by_how.values()) - shown} more, see --limit")
     if done.differing:
-        ways = ", ".join(f"{number} {_HOW[how]}" for how, number in done.by_how.items() if how != "not_comparable")
-        found.append(f"not equal: {_count(done.differing, 'keys')} of {sides}: {ways}")
+        ways = ", ".join(f"{number} {_HOW[how]}" for how, number in done.by_how.items() if how in _HOW)
+        differ = "1 key differs" if done.differing == 1 else f"{done.differing} keys differ"
+        found.append(f"not equal: {differ} ({ways}): {sides}")
     elif done.equal:
         found.append(f"equal: {sides}")
     else:
         found.append(f"no difference as far as can be compared: {sides}")
     if done.vanished:
-        found.append(f"{_count(done.vanished, 'keys')} differed between the snapshots, and no more at a second look")
+        found.append(f"{_count(done.vanished, 'keys')} differed between the snapshots, but not when read again")
     if done.expired:
-        found.append(f"{_count(done.expired, 'keys')} had expired and stood on one side only: no difference")
+        found.append(f"{_count(done.expired, 'keys')} had expired and were on one side only: not counted")
     if done.close_expiries:
         number = _count(done.close_expiries, "expiries")
         found.append(

@@ -45,7 +45,7 @@ def test_differences_end_with_1_and_are_named(tmp_path: Path) -> None:
     assert said.returncode == 1
     assert lines[0] == "db0 k000: value differs (string)"
     assert lines[100] == "... 50 more, see --limit"
-    assert lines[101].startswith("not equal: 150 keys of ")
+    assert lines[101].startswith("not equal: 150 keys differ (150 in value): A ")
     said = tap("diff", tmp_path / "a", tmp_path / "b", "--json")
     found = [json.loads(line) for line in said.stdout.splitlines()]
     assert len(found) == 151

@@ -22,7 +22,7 @@ from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.operate.comparison import reader_processes
 from tap.operate.comparison.data_sets import AppendOnly, DataSet, Live, RdbFile, Recorded, chunks_of, parse
 from tap.operate.comparison.details import Elements, counted
-from tap.operate.comparison.difference import Difference, Found, How, Key, Rules, differences
+from tap.operate.comparison.difference import HOWS, Difference, Found, How, Key, Rules, differences
 from tap.operate.comparison.dumped import Dumps, read
 from tap.operate.comparison.reader_processes import Progress
 from tap.operate.comparison.second_look import Looked, SecondLook
@@ -30,7 +30,6 @@ from tap.operate.comparison.side_snapshot import Filter, Job, Snapshot
 from tap.operate.comparison.spill import Spilled, unmatched
 from tap.rdb.handler import HandlerReader
 from tap.rdb.parser import Parser
-from tap.rdb.tokens import MODULE_VALUE, STRING
 from tap.recording.moments import text
 from tap.servers.client import Client
 from tap.servers.failures import FAILURES, said_by
@@ -62,10 +61,10 @@ class Side:
 class Compared:
     """What a comparison found.
 
-    differing: keys that differ, and by_how: how many in which way. vanished: keys that differed between two snapshots of
-    live servers, and not when they were looked at again. expired: keys that only one side still has after their expiry;
-    they do not count. close_expiries: keys that differ in their expiry alone, by CLOSE_MS or less. lacking: sentences
-    about what could not be compared.
+    differing: keys that differ, and by_how: how many in which way, in the order of HOWS. vanished: keys that differed
+    between two snapshots of live servers, and not when they were looked at again. expired: keys that only one side still
+    has after their expiry; they do not count. close_expiries: keys that differ in their expiry alone, by CLOSE_MS or
+    less. lacking: sentences about what could not be compared.
     """
 
     a: Side
@@ -207,7 +206,7 @@ class _Comparison:
             a=Side(jobs["a"].name, snapshots["a"].keys),
             b=Side(jobs["b"].name, snapshots["b"].keys),
             differing=sum(self._by_how.values()) - self._by_how["not_comparable"],
-            by_how={how: number for how, number in self._by_how.items() if number},
+            by_how={how: self._by_how[how] for how in HOWS if self._by_how[how]},
             vanished=self._vanished,
             expired=self._expired,
             close_expiries=self._close_expiries,
@@ -299,11 +298,10 @@ class _Comparison:
                     f"keys that differ could not be looked at again, at {one.name} or {other.name}: {said_by(error)}"
                 ) from None
             if self._undecided:
-                why = f": one server is {second.behind} bytes behind the other" if second.behind else ""
                 keys = "1 key" if self._undecided == 1 else f"{self._undecided} keys"
+                late = f", or not replicated in time: {second.behind}" if second.behind else ""
                 self._lacking.append(
-                    f"{keys} differed and could not be decided: written again and again while looked at, or still on the "
-                    f"way{why}"
+                    f"{keys} differed and could not be decided: written again during every reading{late}"
                 )
 
     def _judge(self, looked: Looked) -> None:
@@ -314,7 +312,7 @@ class _Comparison:
 
     def _count_elements(self) -> None:
         """Read files once more for the elements of the values that differ."""
-        wanted = {(one.db, one.key) for one in self._held if _has_elements(one)}
+        wanted = {(one.db, one.key) for one in self._held if one.has_elements}
         if not wanted:
             return
         if any(isinstance(source, Live) for source in self._sources.values()):
@@ -359,18 +357,9 @@ def _read_file(path: Path, reader: HandlerReader) -> None:
 
 
 async def _read_values(url: Url, wanted: Collection[Key], reader: HandlerReader) -> None:
-    """Those of a server that nobody writes to."""
+    """Those of a server of our own, where they do not change."""
     async with Client(url) as client:
         with contextlib.suppress(*FAILURES):  # the number of elements stays unknown
             async with Dumps(client) as dumps:
                 for db, name in wanted:
                     read(await dumps.read(db, [name]), reader)
-
-
-def _has_elements(difference: Difference) -> bool:
-    return (
-        difference.how == "value"
-        and difference.a is not None
-        and difference.db >= 0
-        and difference.a.kind not in (STRING, MODULE_VALUE)
-    )

@@ -6,15 +6,16 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Literal
+from typing import Literal, get_args
 
 from tap.operate.comparison.digest import HEAD, LIBRARY
 from tap.rdb.keys import module_name
-from tap.rdb.tokens import MODULE_VALUE, NONE, STREAM_VALUE, TYPES
+from tap.rdb.tokens import MODULE_VALUE, NONE, STREAM_VALUE, STRING, TYPES
 
 BATCH = 1000  # differences that are held at a time
 
 How = Literal["only_in_a", "only_in_b", "type", "value", "expiry", "not_comparable"]
+HOWS: tuple[How, ...] = get_args(How)
 Key = tuple[int, bytes]  # db and name
 
 _HEAD = struct.Struct("<IiQqQQ16s")
@@ -49,7 +50,7 @@ class Difference:
 
     db: -1 for a library of functions. a, b: None where the key is missing. how: what differs; of several things the
     first one in the order type, value, expiry. elements: how many members, fields, list elements or entries differ; None
-    if that is not known.
+    if that is not known. expiry_differs: whether the expiry does, too or alone, as far as it counts.
     """
 
     db: int
@@ -58,11 +59,12 @@ class Difference:
     a: Entry | None
     b: Entry | None
     elements: int | None = None
+    expiry_differs: bool = False
 
     @property
-    def expiry_differs(self) -> bool:
-        """Whether the expiry differs, too, or alone."""
-        return self.a is not None and self.b is not None and self.a.expiry != self.b.expiry
+    def has_elements(self) -> bool:
+        """Whether two values differ whose elements can be counted."""
+        return self.how == "value" and self.db >= 0 and self.a is not None and self.a.kind not in (STRING, MODULE_VALUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,10 @@ class Rules:
     def judge(self, key: Key, a: Entry | None, b: Entry | None) -> Difference | None:
         """Compare what two sides have of a key. None if nothing differs."""
         how = self._how(a, b)
-        return None if how is None else Difference(*key, how, a, b)
+        if how is None:
+            return None
+        expiry_differs = a is not None and b is not None and not self._same_expiry(a.expiry, b.expiry)
+        return Difference(*key, how, a, b, expiry_differs=expiry_differs)
 
     def _how(self, a: Entry | None, b: Entry | None) -> How | None:
         if a is None:
@@ -97,10 +102,10 @@ class Rules:
             return "value"
         if a.kind == STREAM_VALUE and a.more != b.more and a.more and b.more:
             return "value"
-        return None if self.ignore_expiry or self._same_expiry(a.expiry, b.expiry) else "expiry"
+        return None if self._same_expiry(a.expiry, b.expiry) else "expiry"
 
     def _same_expiry(self, a: int, b: int) -> bool:
-        return a == b or (NONE not in (a, b) and abs(a - b) <= self.within_ms)
+        return self.ignore_expiry or a == b or (NONE not in (a, b) and abs(a - b) <= self.within_ms)
 
 
 def entries(records: Iterable[bytes]) -> dict[Key, Entry]:

@@ -26,7 +26,6 @@ from tap.operate.comparison.details import Elements, counted
 from tap.operate.comparison.difference import Difference, Entry, Key, Rules
 from tap.operate.comparison.dumped import Dump, Dumps, digested, read
 from tap.rdb.handler import HandlerReader
-from tap.rdb.tokens import MODULE_VALUE, STRING
 from tap.servers.client import Client
 from tap.servers.failures import ANSWER_SECONDS, InvalidReply
 from tap.servers.info import Replication
@@ -90,11 +89,11 @@ class _Watch:
 
 
 class SecondLook:
-    """A context. behind: bytes by which a server was behind the other when waiting was given up; 0 if it never was."""
+    """A context. behind: a clause that says which server was how far behind when waiting for it was given up, or ""."""
 
     def __init__(self, a: Client, b: Client, key: bytes, rules: Rules) -> None:
         """key: of the hash."""
-        self.behind = 0
+        self.behind = ""
         self._a, self._b = a, b
         self._dumps = {a: Dumps(a), b: Dumps(b)}
         self._key = key
@@ -190,7 +189,7 @@ class SecondLook:
             if missing <= 0:
                 return True
             if time.monotonic() > give_up or self.behind:
-                self.behind = missing
+                self.behind = f"{client.name} was {missing} bytes behind {other.name}"
                 return False
             await asyncio.sleep(POLL_SECONDS)
 
@@ -202,9 +201,7 @@ def _applied(said: Replication) -> int:
 
 def detailed(difference: Difference, a: Dump | None, b: Dump | None) -> Difference:
     """The difference with the number of elements that differ, as far as two dumps say."""
-    if difference.how != "value" or a is None or b is None or difference.a is None:
-        return difference
-    if difference.a.kind in (STRING, MODULE_VALUE):
+    if a is None or b is None or not difference.has_elements:
         return difference
     key = difference.db, difference.key
     found = []

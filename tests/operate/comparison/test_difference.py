@@ -39,7 +39,7 @@ def changed(**facts: object) -> Entry:
 )
 def test_the_first_thing_that_differs_is_how(a: Entry | None, b: Entry | None, how: str | None) -> None:
     found = Rules().judge(K, a, b)
-    assert found == (None if how is None else Difference(0, b"k", how, a, b))  # type: ignore[arg-type]
+    assert found == (None if how is None else Difference(0, b"k", how, a, b, expiry_differs=how == "expiry"))  # type: ignore[arg-type]
 
 
 def test_expiries_may_be_ignored_or_differ_a_little() -> None:
@@ -54,6 +54,13 @@ def test_a_value_that_differs_says_whether_its_expiry_does_too() -> None:
     found = Rules().judge(K, changed(digest=b"e" * 16, expiry=5), PLAIN)
     assert found is not None
     assert (found.how, found.expiry_differs) == ("value", True)
+
+
+@pytest.mark.parametrize("rules", [Rules(ignore_expiry=True), Rules(within_ms=500)])
+def test_an_expiry_that_does_not_count_does_not_differ(rules: Rules) -> None:
+    found = rules.judge(K, changed(digest=b"e" * 16, expiry=1000), changed(expiry=1500))
+    assert found is not None
+    assert (found.how, found.expiry_differs) == ("value", False)
 
 
 def test_types_have_the_names_that_servers_give_them() -> None:
