@@ -250,7 +250,7 @@ def _pressure(event: events.Pressure) -> str:
         said += f"; as it grows, the master closes this link in {seconds(event.seconds_to_close)}"
     if event.rdb_seconds_left is not None:
         said += f"; the RDB needs about {seconds(event.rdb_seconds_left)} more"
-    return said if event.needed is None else f"{said}; output buffer >= {size(event.needed)} would do"
+    return said if event.needed is None else f"{said}; output buffer >= {size(event.needed)} would do until then"
 
 
 def _pressure_over(event: events.PressureOver) -> str:

@@ -581,11 +581,14 @@ class InspectLacks(Event):
 class Pressure(Event):
     """The master's output buffer for a replica nears a limit of client-output-buffer-limit; PressureOver ends that.
 
-    All is known from the master. limit: "hard", or "soft", which may be exceeded for soft_seconds. level: 60 or 90
-    percent; 0 if only the forecast says that the master will close. buffer, limit_bytes: bytes. write_rate: bytes per
-    second that the master writes. seconds_to_close: until the master closes the connection, if the buffer grows as it
-    does; None if it does not grow. rdb_seconds_left: that the transfer still needs, an estimate; None without one.
-    needed: bytes of output buffer that would do, with a margin; None if unknown.
+    All but rdb_seconds_left is known from the master. limit: "hard", or "soft", which may be exceeded for soft_seconds.
+    level: 60 or 90 percent; 0 if only the forecast says that the master will close. buffer, limit_bytes: bytes.
+    write_rate: bytes per second that the master writes. seconds_to_close: until the master closes the connection, if the
+    buffer keeps growing at this rate; None if it does not grow. Once a soft limit is exceeded, it is an upper bound: the
+    buffer may have exceeded it before the first answer that shows so.
+
+    rdb_seconds_left: that the transfer still needs, an estimate; None without one. needed: bytes of output buffer that
+    would do until the RDB has passed, with a margin but without the time of its load; None if unknown.
     """
 
     limit: str

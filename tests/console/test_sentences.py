@@ -167,7 +167,7 @@ def caught_up(size: int | None, at_least: int, at_most: int) -> events.CaughtUp:
             pressure(level=60, seconds_to_close=12.0, rdb_seconds_left=40.0, needed=310 * 2**20),
             "PRESSURE: the master's output buffer for this replica holds 74.0 MB, 74 % of its hard limit of 100.0 MB; "
             "as it grows, the master closes this link in 12.0 s; the RDB needs about 40.0 s more; output buffer >= "
-            "310.0 MB would do",
+            "310.0 MB would do until then",
         ),
         (
             pressure(level=60, limit="soft"),
