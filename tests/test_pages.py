@@ -25,6 +25,7 @@ from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
 from tap.servers.embedded import Server, find_server
+from tap.verdict.causes import CAUSES
 from tests import declared, fault_page, metric_page
 from tests.cli.running import TAP
 from tests.cli.test_export import synced
@@ -266,6 +267,11 @@ def test_every_step_and_expectation_is_in_the_reference() -> None:
         assert f"`{condition}`" in steps, condition
     expectations = first_cells(table("docs/reference/scenarios.md", "| expectation | is met if |"))
     assert set(re.findall(r"`(\w+)`", expectations)) == set(Expect.model_fields) - {"on", "settle"}
+
+
+def test_every_cause_of_a_loop_is_in_the_reference() -> None:
+    rows = table("docs/reference/events.md", "| cause | what ends each round | what ends the loop |")
+    assert set(re.findall(r"`(\w+)`", first_cells(rows))) == set(CAUSES)
 
 
 def test_every_event_is_in_the_reference_with_every_field_and_no_others() -> None:

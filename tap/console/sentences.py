@@ -327,7 +327,7 @@ def _verdict(event: events.Verdict) -> str:
         said += f" (or {', or '.join(event.alternatives)})"
     if event.setting:
         value = f'"{event.value}"' if " " in event.value else event.value
-        said += f". On the {event.server}: CONFIG SET {event.setting} {value}"
+        said += f". On the {event.server}{', at least' if event.at_least else ''}: CONFIG SET {event.setting} {value}"
     said += f". Why: {event.text}"
     return f"{said}. What decides: {event.decide}" if event.decide else said
 

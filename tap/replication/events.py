@@ -1,5 +1,7 @@
 """The events of a replication connection: one small frozen object for each fact.
 
+One table, in the order of a connection's life; it grows by a row for each kind of fact, and holds no behaviour.
+
 Python users get these classes; all others get JSON with the same fields and the classes' names in snake_case, from
 as_dict(). An event holds no more than its fact; the bytes of an RDB or of a stream are never collected in one.
 """
@@ -677,9 +679,12 @@ class Verdict(Event):
     *seconds* from the grant.
 
     setting, value: what ends the loop; "" if no setting does. server: whose setting it is, "master" or "replica"; or
-    which of them needs attention. figures: the arithmetic, by name; units are in the names. text: all of that, in words.
-    alternatives: other causes that would look the same. decide: what would decide between them, "" if there are none.
-    known_from: "wire".
+    which of them needs attention. at_least: the value is a lower bound, because what it is computed from was cut off or
+    never seen. figures: the arithmetic, by name; units are in the names. assumed: the names of the figures that are
+    estimates or assumptions, not measured. text: all of that, in words.
+
+    alternatives: other causes that would look the same. decide: what would confirm the cause, or decide between all of
+    them; "" if the cause is certain. known_from: "wire"; "tap" if this tap is the cause; "master" if its answers show it.
     """
 
     cause: str
@@ -697,6 +702,8 @@ class Verdict(Event):
     alternatives: tuple[str, ...] = ()
     decide: str = ""
     known_from: str = "wire"
+    at_least: bool = False
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,19 @@ master wrote between two grants. Each cause has its picture:
     output_buffer         master      any              it has written a lot since the grant
     repl_timeout          either      any              the other side was silent, as long each time
     backlog_too_small     any         stream           the next PSYNC is out of the backlog
+    backlog_reset         any         stream           the same, and the reason of that resync rules the size out
     rdb_not_loadable      replica     loading          at once, or the RDB is of a version that it cannot load
     capability_missing    master      rdb              Valkey 9 writes RDB 11 for a replica that announced no version
-    child_fails           master      waiting, rdb     it has written little; or it said so
+    child_fails           master      waiting, rdb     it has written little, and no disk holds the RDB; or it said so
     disk_full             replica     rdb              nothing else is known
     fault                 tap         any
     unknown               the rest
 
 Some pictures fit several causes; then the likeliest is named, the others are its alternatives, and a clause says what
-would decide. Sources: Redis 7.0 replication.c, replicationCron and readSyncBulkPayload; networking.c,
-checkClientOutputBufferLimits; Valkey 9.1 rdb.c.
+would decide. Some figures are estimates or lower bounds; then fields say so, as well as the text.
+
+Sources: Redis 7.0 replication.c, replicationCron and readSyncBulkPayload; networking.c, checkClientOutputBufferLimits;
+Valkey 9.1 rdb.c.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tap.replication.events import Side
+from tap.replication.reasons import BACKLOG_RESET, BACKLOG_TOO_SMALL
 from tap.units import seconds, size
 from tap.verdict import sizing
 from tap.verdict.loadable import can_load, loaders
@@ -33,7 +37,6 @@ from tap.verdict.rounds import Round
 
 OUTPUT_BUFFER = "output_buffer"
 REPL_TIMEOUT = "repl_timeout"
-BACKLOG_TOO_SMALL = "backlog_too_small"
 RDB_NOT_LOADABLE = "rdb_not_loadable"
 CAPABILITY_MISSING = "capability_missing"
 CHILD_FAILS = "child_fails"
@@ -44,6 +47,7 @@ CAUSES = (
     OUTPUT_BUFFER,
     REPL_TIMEOUT,
     BACKLOG_TOO_SMALL,
+    BACKLOG_RESET,
     RDB_NOT_LOADABLE,
     CAPABILITY_MISSING,
     CHILD_FAILS,
@@ -71,6 +75,9 @@ class Finding:
     figures: dict[str, float] = field(default_factory=dict)
     alternatives: tuple[str, ...] = ()
     decide: str = ""
+    at_least: bool = False
+    assumed: tuple[str, ...] = ()
+    known_from: str = "wire"
 
 
 def find(rounds: Sequence[Round], now: Round) -> Finding:
@@ -81,10 +88,10 @@ def find(rounds: Sequence[Round], now: Round) -> Finding:
         return _in_stream(rounds, now)
     if last.end.by is Side.TAP:
         text = f"this tap ended each round in phase {last.end.phase}: a fault that is armed, or its own trouble"
-        return Finding(FAULT, text, "")
+        return Finding(FAULT, text, "", known_from="tap")
     silence = _common_silence(rounds)
     if silence is not None:
-        return _timeout(last, silence)
+        return _timeout(rounds, now, silence)
     return _by_replica(rounds) if last.end.by is Side.REPLICA else _by_master(rounds, now)
 
 
@@ -100,10 +107,18 @@ def _common_silence(rounds: Sequence[Round]) -> float | None:
     return max(known)
 
 
-def _timeout(last: Round, silence: float) -> Finding:
+def _timeout(rounds: Sequence[Round], now: Round, silence: float) -> Finding:
+    last = rounds[-1]
     assert last.end is not None
     by, other = last.end.by, Side.MASTER if last.end.by is Side.REPLICA else Side.REPLICA
     value = sizing.timeout(silence, sizing.WIDE_MARGIN)
+    if by is Side.REPLICA:
+        may_overrun, decide = False, "its log: 'Timeout receiving bulk data from MASTER' is the timeout"
+    else:
+        # At a steady rate a buffer overruns after equal times, too.
+        may_overrun = _may_overrun(_written(rounds, now))
+        decide = "its log: 'Disconnecting timedout replica' is the timeout"
+        decide += ", 'overcoming of output buffer limits' the buffer" if may_overrun else ""
     if by is Side.MASTER and last.end.phase == "rdb":
         what = "nothing of the RDB had passed"
     else:
@@ -117,6 +132,9 @@ def _timeout(last: Round, silence: float) -> Finding:
         "repl-timeout",
         str(value),
         {"silence_seconds": silence, "margin": sizing.WIDE_MARGIN},
+        (OUTPUT_BUFFER,) if may_overrun else (),
+        decide,
+        at_least=True,
     )
 
 
@@ -132,15 +150,14 @@ def _by_replica(rounds: Sequence[Round]) -> Finding:
         return _not_loadable(last, version, loads)
     if last.end.phase == "rdb":
         received = last.rdb_bytes or 0
-        others = (RDB_NOT_LOADABLE,) if loads is None else ()
-        also = f", or cannot load it: RDB {version} is for {loaders(version)}" if version is not None and others else ""
+        also = "" if version is None or loads else f": RDB {version} is for {loaders(version)}"
         return Finding(
             DISK_FULL,
             f"the replica ends each round in the middle of the RDB, the last one after {size(received)}: it cannot write "
-            f"what it receives to its disk{also}, or ends by itself",
+            f"what it receives to its disk, or cannot load it{also}, or ends by itself",
             "replica",
             figures={"received_bytes": received},
-            alternatives=(*others, "replica_ends"),
+            alternatives=(RDB_NOT_LOADABLE, "replica_ends"),
             decide="its log: 'No space left on device' is the disk (free it, or repl-diskless-load); a crash or a kill "
             "for memory is there, too",
         )
@@ -178,22 +195,36 @@ def _not_loadable(last: Round, version: int | None, loads: bool | None) -> Findi
 def _by_master(rounds: Sequence[Round], now: Round) -> Finding:
     last = rounds[-1]
     assert last.end is not None
-    rates = write_rates([*rounds, now])
-    rate = max(rates, default=None)
     if last.refusal:
         return _child(rounds, f"answers {last.refusal!r}", ())
+    written = _written(rounds, now)
+    may_overrun = _may_overrun(written)
     if lacks_version(last):
-        return _capability(last)
-    written = None if rate is None else rate * max(one.seconds for one in rounds)
-    if rate is None or written is None or written < LEAST_LIMIT:
-        if last.end.phase == "loading":
-            text = "the master ends each round while the replica loads, and has written little"
-            return Finding(UNKNOWN, text, "master", decide="its log says why")
-        said = "closes the connection" if written is None else f"closes the connection, and has written {size(written)}"
-        return _child(rounds, f"{said} since the snapshot, which fills no output buffer", ())
+        return _capability(last, may_overrun)
     # A child that has ended can no longer fail: the RDB is complete on the master's disk, or has passed.
     may_be_child = last.end.phase == "waiting" or (last.end.phase == "rdb" and last.is_diskless is not False)
-    return _output_buffer(rounds, rate, written, (CHILD_FAILS,) if may_be_child else ())
+    if written is not None and may_overrun:
+        rate = max(write_rates([*rounds, now]))
+        return _output_buffer(rounds, rate, written, (CHILD_FAILS,) if may_be_child else ())
+    if written is None:
+        said = "has written an unknown amount since the snapshot"
+    else:
+        said = f"has written {size(written)} since the snapshot, which fills no output buffer"
+    if may_be_child:
+        return _child(rounds, f"closes the connection, and {said}", (OUTPUT_BUFFER,) if may_overrun else ())
+    text = f"the master ends each round in phase {last.end.phase}, when its snapshot was complete, and {said}"
+    return Finding(UNKNOWN, text, "master", decide="its log says why")
+
+
+def _written(rounds: Sequence[Round], now: Round) -> float | None:
+    """Bytes that the master wrote in the longest round, at its highest rate; None if no two grants show a rate."""
+    rate = max(write_rates([*rounds, now]), default=None)
+    return None if rate is None else rate * max(one.seconds for one in rounds)
+
+
+def _may_overrun(written: float | None) -> bool:
+    """Whether an output buffer may have overrun: so much was written, or how much is unknown."""
+    return written is None or written >= LEAST_LIMIT
 
 
 def write_rates(rounds: Sequence[Round]) -> list[float]:
@@ -215,10 +246,11 @@ def lacks_version(last: Round) -> bool:
         and can_load(last.writer, 80) is True
         and last.end is not None
         and last.end.phase == "rdb"
+        and last.is_diskless is not False
     )
 
 
-def _capability(last: Round) -> Finding:
+def _capability(last: Round, may_overrun: bool) -> Finding:
     said = f"announced {last.version}" if last.version else "announced no version (REPLCONF version)"
     text = (
         f"the master, {last.writer}, ends each round in the middle of an RDB of version 11, which it writes because the "
@@ -233,8 +265,9 @@ def _capability(last: Round) -> Finding:
         text,
         "replica",
         figures={"rdb_version": 11.0},
-        alternatives=(CHILD_FAILS,),
-        decide="the master's log names the key that it cannot store in RDB version 11",
+        alternatives=(CHILD_FAILS, OUTPUT_BUFFER) if may_overrun else (CHILD_FAILS,),
+        decide="the master's log names the key that it cannot store in RDB version 11"
+        + (", or says 'overcoming of output buffer limits'" if may_overrun else ""),
     )
 
 
@@ -254,7 +287,9 @@ def _child(rounds: Sequence[Round], what: str, alternatives: tuple[str, ...]) ->
         "yes" if is_disk else "",
         alternatives=alternatives,
         decide="its log says why: no space or no right to write in `dir`, no memory to fork (vm.overcommit_memory = 1), "
-        "or killed; rdb_last_bgsave_status in its INFO",
+        "or killed"
+        + ("; or 'overcoming of output buffer limits'" if alternatives else "")
+        + "; rdb_last_bgsave_status in its INFO",
     )
 
 
@@ -262,11 +297,15 @@ def _output_buffer(rounds: Sequence[Round], rate: float, written: float, alterna
     last = rounds[-1]
     assert last.end is not None
     wait = max((one.wait for one in rounds if one.rdb_at is not None), default=last.wait)
-    transfer = max((one.transfer for one in rounds if one.transfer is not None), default=None)
-    load = max((one.load for one in rounds if one.load is not None), default=None)
+    transfer, is_transferred = max(
+        ((one.transfer, one.rdb_done_at is not None) for one in rounds if one.transfer is not None),
+        default=(None, False),
+    )
+    load, is_loaded = max(
+        ((one.load, one.loaded_at is not None) for one in rounds if one.load is not None), default=(None, False)
+    )
     longest = max(one.seconds for one in rounds)
-    is_measured = transfer is not None and load is not None and any(one.loaded_at is not None for one in rounds)
-    margin = sizing.MARGIN if is_measured else sizing.WIDE_MARGIN
+    margin = sizing.MARGIN if is_transferred and is_loaded else sizing.WIDE_MARGIN
     assumed = transfer if transfer is not None else max(longest, wait)
     loading = load if load is not None else assumed  # a replica rarely loads more slowly than it receives
     need = sizing.output_buffer(rate, wait, assumed, loading, margin)
@@ -279,15 +318,16 @@ def _output_buffer(rounds: Sequence[Round], rate: float, written: float, alterna
         "margin": margin,
         "needed_bytes": float(need.bytes),
     }
-    transfer_is = "" if transfer is not None else " (assumed)"
+    transfer_is = "" if is_transferred else " (assumed)" if transfer is None else " (estimated)"
     load_is = "" if load is not None else " (assumed: as long as the transfer)"
     unseen = "" if transfer is not None else ", at least: no round has shown how long the RDB takes"
-    at_least = " and more" if load is not None and not any(one.loaded_at is not None for one in rounds) else ""
+    is_cut_off = load is not None and not is_loaded
+    more = " and more" if is_cut_off else ""
     text = (
         f"the master ends each round in phase {last.end.phase}, {seconds(last.seconds)} after the snapshot, when it had "
         f"written {size(written)} for the replica: more than its client-output-buffer-limit. Needed: "
         f"{size(rate)}/s x ({seconds(wait)} wait + {seconds(assumed)} transfer{transfer_is} + "
-        f"{seconds(loading)} load{at_least}{load_is}) x {margin:g} margin = {need.value}{unseen}"
+        f"{seconds(loading)} load{more}{load_is}) x {margin:g} margin = {need.value}{unseen}"
     )
     return Finding(
         OUTPUT_BUFFER,
@@ -297,7 +337,13 @@ def _output_buffer(rounds: Sequence[Round], rate: float, written: float, alterna
         sizing.output_buffer_limit(need.bytes),
         figures,
         alternatives,
-        "the master's log: 'overcoming of output buffer limits', or a failed child" if alternatives else "",
+        "the master's log: 'overcoming of output buffer limits'" + (", or a failed child" if alternatives else ""),
+        at_least=transfer is None or is_cut_off,
+        assumed=tuple(
+            name
+            for name, is_shown in (("transfer_seconds", is_transferred), ("load_seconds", load is not None))
+            if not is_shown
+        ),
     )
 
 
@@ -311,6 +357,18 @@ def _in_stream(rounds: Sequence[Round], now: Round) -> Finding:
     if code != "offset_out_of_backlog":
         text = f"the replica has its stream, loses it, and asks for a full resync: {code or 'unknown'} each time"
         return Finding(UNKNOWN, text, "replica", decide="the reason of the full resync, and its log")
+    assert now.full is not None
+    reason = now.full.reason
+    if reason.causes and BACKLOG_TOO_SMALL not in reason.causes:
+        return Finding(
+            reason.causes[0],
+            "the link is lost in the stream, and each time the master's backlog does not reach back, whatever its size: "
+            f"{reason.text}",
+            "master",
+            alternatives=reason.causes[1:],
+            decide=reason.inference,
+            known_from=reason.known_from,
+        )
     following = [*rounds[1:], now]
     outages = [after.asked_at - one.end.at for one, after in zip(rounds, following, strict=True) if one.end is not None]
     lacked = [
@@ -330,6 +388,7 @@ def _in_stream(rounds: Sequence[Round], now: Round) -> Finding:
             {"rate_bytes_per_second": rate, "lag_bytes": float(lack), "margin": sizing.WIDE_MARGIN},
             (REPL_TIMEOUT,),
             "the master's log: 'overcoming of output buffer limits', or 'Disconnecting timedout replica'",
+            at_least=True,
         )
     need = sizing.backlog(rate, outage)
     value = sizing.as_size(max(need.bytes, lack))
@@ -349,4 +408,7 @@ def _in_stream(rounds: Sequence[Round], now: Round) -> Finding:
             "lacked_bytes": float(lack),
             "needed_bytes": float(need.bytes),
         },
+        tuple(one for one in reason.causes if one != BACKLOG_TOO_SMALL),
+        reason.inference,
+        known_from=reason.known_from,
     )

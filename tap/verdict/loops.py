@@ -366,4 +366,7 @@ def _verdict(streak: Streak, found: Finding) -> events.Verdict:
         text=found.text,
         alternatives=found.alternatives,
         decide=found.decide,
+        at_least=found.at_least,
+        assumed=found.assumed,
+        known_from=found.known_from,
     )

@@ -46,8 +46,10 @@ class Story:
         replid = None if held is None else ID
         return self.tell(events.PsyncRequested(start=0, end=1, replid=replid, offset=-1 if held is None else held + 1))
 
-    def granted(self, offset: int, code: str = "first_sync", replid: str = ID) -> Story:
-        reason = Reason(code=code, text="")
+    def granted(
+        self, offset: int | None, code: str = "first_sync", replid: str | None = ID, causes: tuple[str, ...] = ()
+    ) -> Story:
+        reason = Reason(code=code, text="", causes=causes, inference="its log" if len(causes) > 1 else "")
         return self.tell(events.FullResync(start=0, end=1, replid=replid, offset=offset, reason=reason))
 
     def rdb(self, size: int | None = None, version: int = 10, aux: dict[str, str] | None = None) -> Story:

@@ -41,8 +41,11 @@ def test_an_output_buffer_has_to_hold_wait_transfer_and_load() -> None:
         "needed_bytes": 272 * MB,
     }
     assert (
-        "4.0 MB/s x (2.0 s wait + 16.0 s transfer + 16.0 s load (assumed: as long as the transfer)) x 2" in verdict.text
+        "4.0 MB/s x (2.0 s wait + 16.0 s transfer (estimated) + 16.0 s load (assumed: as long as the transfer)) x 2"
+        in verdict.text
     )
+    assert (verdict.at_least, verdict.assumed) == (False, ("transfer_seconds", "load_seconds"))
+    assert "overcoming of output buffer limits" in verdict.decide
     assert not verdict.alternatives  # the child had written the whole RDB to disk
 
 
@@ -56,7 +59,8 @@ def test_a_diskless_child_may_have_failed_as_well() -> None:
 def test_a_transfer_that_was_measured_is_not_estimated() -> None:
     verdict = overrun("loading", None)
     assert (verdict.figures["transfer_seconds"], verdict.figures["load_seconds"]) == (6, 2)
-    assert "2.0 s load and more) x 2 margin = 80mb" in verdict.text
+    assert "(2.0 s wait + 6.0 s transfer + 2.0 s load and more) x 2 margin = 80mb" in verdict.text
+    assert (verdict.at_least, verdict.assumed) == (True, ())
 
 
 def test_a_transfer_that_no_round_has_shown_is_a_guess_until_one_shows_it() -> None:
@@ -70,9 +74,10 @@ def test_a_transfer_that_no_round_has_shown_is_a_guess_until_one_shows_it() -> N
     (guess,) = story.verdicts
     assert (guess.cause, guess.value) == ("output_buffer", "replica 24mb 24mb 60")
     assert guess.text.endswith("= 24mb, at least: no round has shown how long the RDB takes")
+    assert (guess.at_least, guess.assumed) == (True, ("transfer_seconds", "load_seconds"))
     story.after(2).rdb(200 * MB).after(8).ends(Side.MASTER, "rdb", bytes_from_master=100 + 100 * MB)
     story.asks().granted(offset + 40 * MB)
-    assert [one.value for one in story.verdicts[1:]] == ["replica 272mb 272mb 60"]
+    assert [(one.value, one.at_least) for one in story.verdicts[1:]] == [("replica 272mb 272mb 60", False)]
 
 
 def test_a_master_that_wrote_little_has_a_child_that_fails() -> None:
@@ -88,6 +93,30 @@ def test_a_child_that_fails_in_diskless_transfers_may_also_do_so_before_one() ->
     story.asks().granted(0).after(1).ends(Side.MASTER, "waiting").after(1)
     verdict = story.asks().granted(0).verdict
     assert (verdict.cause, verdict.setting) == ("child_fails", "")
+
+
+def test_a_master_whose_offsets_are_unknown_may_have_written_more_than_its_buffer_holds() -> None:
+    """After SYNC: the grant names no offset."""
+    story = Story()
+    for _ in range(2):
+        story.asks().granted(None, replid=None).after(1).ends(Side.MASTER, "waiting").after(1)
+    verdict = story.asks().granted(None, replid=None).verdict
+    assert (verdict.cause, verdict.alternatives) == ("child_fails", ("output_buffer",))
+    assert "has written an unknown amount since the snapshot: its child" in verdict.text
+    assert "overcoming of output buffer limits" in verdict.decide
+
+
+@pytest.mark.parametrize("phase", ["rdb", "loading"])
+def test_a_child_that_has_ended_does_not_fail(phase: str) -> None:
+    story = Story()
+    for _ in range(2):
+        story.asks().granted(0).rdb(100 * MB).after(1)
+        if phase == "loading":
+            story.rdb_done().loaded = False
+        story.ends(Side.MASTER, phase).after(1)
+    verdict = story.asks().granted(0).verdict
+    assert (verdict.cause, verdict.decide) == ("unknown", "its log says why")
+    assert f"in phase {phase}, when its snapshot was complete, and has written 0 B since" in verdict.text
 
 
 def test_a_refusal_counts_if_the_snapshot_fails() -> None:
@@ -122,6 +151,19 @@ def test_equal_silences_are_a_timeout(by: Side, phase: str, silences: dict[str, 
     assert (verdict.cause == "repl_timeout") is is_timeout
     if is_timeout:
         assert (verdict.server, verdict.setting, verdict.value) == (by.value, "repl-timeout", "123")
+        assert (verdict.at_least, verdict.alternatives) == (True, ())
+
+
+@pytest.mark.parametrize(("by", "others"), [(Side.MASTER, ("output_buffer",)), (Side.REPLICA, ())])
+def test_a_master_that_writes_steadily_overruns_its_buffer_after_equal_silences(
+    by: Side, others: tuple[str, ...]
+) -> None:
+    story = Story()
+    for number in range(2):
+        story.asks().granted(number * 70 * MB).rdb().after(70).ends(by, "rdb", master_silence=60.4)
+    verdict = story.asks().granted(2 * 70 * MB).verdict
+    assert (verdict.cause, verdict.alternatives) == ("repl_timeout", others)
+    assert ("overcoming of output buffer limits" in verdict.decide) is (by is Side.MASTER)
 
 
 def test_silences_of_different_length_are_none() -> None:
@@ -159,7 +201,14 @@ def test_a_replica_that_announced_an_older_version_leaves_no_doubt() -> None:
 def test_a_replica_that_ends_in_the_rdb_may_lack_disk() -> None:
     verdict = unloaded(12, phase="rdb")
     assert (verdict.cause, verdict.alternatives) == ("disk_full", ("rdb_not_loadable", "replica_ends"))
+    assert "or cannot load it: RDB 12 is for Redis 7.4 or later, or ends" in verdict.text
     assert "No space left on device" in verdict.decide
+
+
+def test_a_replica_that_knows_the_version_may_refuse_a_value_of_the_rdb() -> None:
+    verdict = unloaded(80, "9.1.2", "rdb")
+    assert (verdict.cause, verdict.alternatives) == ("disk_full", ("rdb_not_loadable", "replica_ends"))
+    assert "or cannot load it, or ends by itself" in verdict.text
 
 
 def test_a_master_that_lacks_the_replicas_version() -> None:
@@ -167,8 +216,21 @@ def test_a_master_that_lacks_the_replicas_version() -> None:
     for _ in range(2):
         story.asks().granted(0).rdb(version=11, aux={"valkey-ver": "9.1.2"}).after(1).ends(Side.MASTER, "rdb").after(0.1)
     verdict = story.asks().granted(0).verdict
-    assert verdict.cause == "capability_missing"
+    assert (verdict.cause, verdict.alternatives) == ("capability_missing", ("child_fails",))
     assert "announced no version (REPLCONF version)" in verdict.text
+
+
+def test_an_rdb_of_an_older_version_leaves_room_for_an_overrun() -> None:
+    """Every replica older than Valkey 9 gets an RDB 11. One that was complete on the disk has stored its hashes."""
+    for size, found in ((None, "capability_missing"), (100 * MB, "output_buffer")):
+        story = Story()
+        for number in range(2):
+            story.asks().granted(number * 10 * MB).rdb(size, 11, {"valkey-ver": "9.1.2"}).after(10).ends(
+                Side.MASTER, "rdb"
+            )
+        verdict = story.asks().granted(2 * 10 * MB).verdict
+        assert (verdict.cause, "output_buffer" in (verdict.cause, *verdict.alternatives)) == (found, True)
+        assert "overcoming of output buffer limits" in verdict.decide
 
 
 def test_what_a_mask_takes_out_is_named() -> None:
@@ -185,15 +247,17 @@ def test_what_the_tap_ends_is_its_own_fault() -> None:
     story = Story()
     for _ in range(2):
         story.asks().granted(0).rdb().after(1).ends(Side.TAP, "rdb").after(0.1)
-    assert story.asks().granted(0).verdict.cause == "fault"
+    verdict = story.asks().granted(0).verdict
+    assert (verdict.cause, verdict.known_from) == ("fault", "tap")
 
 
-def lost(outage: float, by: Side, lag: int) -> events.Verdict:
+def lost(outage: float, by: Side, lag: int, causes: tuple[str, ...] = ()) -> events.Verdict:
     """A master that writes 1 MB/s; the link is lost after 20 s of stream."""
     story, held = Story(), None
     offset = 0
     for _ in range(3):
-        story.asks(held).granted(offset, "first_sync" if held is None else "offset_out_of_backlog").rdb().rdb_done()
+        code = "first_sync" if held is None else "offset_out_of_backlog"
+        story.asks(held).granted(offset, code, causes=() if held is None else causes).rdb().rdb_done()
         story.after(20).ends(by, "stream", how="reset").after(outage)
         offset += int((20 + outage) * MB)
         held = offset - int(outage * MB) - lag
@@ -207,10 +271,20 @@ def test_a_backlog_has_to_hold_the_longest_outage() -> None:
     assert "1.0 MB/s x 10.0 s, the longest outage, x 1.5 margin = 15.0 MB" in verdict.text
 
 
+def test_a_backlog_that_began_anew_is_not_too_small() -> None:
+    """The reason of the full resync says what it allows."""
+    both = lost(10, Side.REPLICA, 0, ("backlog_too_small", "backlog_reset"))
+    assert (both.cause, both.alternatives, both.decide) == ("backlog_too_small", ("backlog_reset",), "its log")
+    for causes in (("backlog_reset",), ("backlog_reset", "backlog_freed")):
+        verdict = lost(0, Side.MASTER, 8 * MB, causes)
+        assert ((verdict.cause, *verdict.alternatives), verdict.setting, verdict.value) == (causes, "", "")
+    assert verdict.decide == "its log"
+
+
 def test_a_replica_that_lags_overruns_its_buffer_in_the_stream() -> None:
     verdict = lost(0, Side.MASTER, 8 * MB)
     assert (verdict.cause, verdict.value) == ("output_buffer", "replica 16mb 16mb 60")
-    assert verdict.alternatives == ("repl_timeout",)
+    assert (verdict.alternatives, verdict.at_least) == (("repl_timeout",), True)
 
 
 def test_other_losses_of_the_stream_are_unknown() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tap.bus import Told
 from tap.replication import events
 from tap.replication.events import Reason, Role, Side
@@ -11,7 +13,7 @@ from tests.verdict.story import ID, MB, Story
 OTHER = "f" * 40
 
 
-def fails(story: Story, times: int = 1, offset: int = 0, **granted: str) -> Story:
+def fails(story: Story, times: int = 1, offset: int = 0, **granted: Any) -> Story:
     """Rounds of two seconds that the master ends in its RDB."""
     for _ in range(times):
         story.asks().granted(offset, **granted).rdb().after(2)
