@@ -386,7 +386,7 @@ class Metrics:
             if opened is not None and histogram is not None:
                 self._observe(histogram, (link,), told.time - opened)
         elif isinstance(event, events.Verdict):
-            if len(self._loops) < MAX_SERIES:
+            if len(self._loops) < MAX_SERIES or (link, told.replica) in self._loops:
                 self._loops[link, told.replica] = event.cause
             if len(self._causes) < MAX_SERIES:
                 self._causes[link, event.cause] = None
@@ -417,8 +417,9 @@ class Metrics:
                     key = gauge, (one.link, one.replica)
                     gauges[key] = max(value, gauges.get(key, 0))
             gauges[CONNECTIONS, (one.link,)] = gauges.get((CONNECTIONS, (one.link,)), 0) + 1
+        loops = Tally((link, cause) for (link, _), cause in self._loops.items())
         for labels in self._causes:
-            gauges[VERDICTS, labels] = sum((name, cause) == labels for (name, _), cause in self._loops.items())
+            gauges[VERDICTS, labels] = loops[labels]
         if lost_bytes is not None:
             gauges[LOST_BYTES, ()] = lost_bytes
         self._connected = {one.link for one in connections}

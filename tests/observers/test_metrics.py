@@ -282,6 +282,21 @@ def test_loops_are_counted_by_cause_while_they_last() -> None:
     assert gauges() == {("verdicts", "main", "output_buffer"): 0, ("verdicts", "main", "disk_full"): 1}
 
 
+def test_a_loop_that_is_counted_may_change_its_cause_when_no_more_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SERIES", 2)
+    one = Metrics(["main"])
+    for replica, cause in (
+        ("r:1", "disk_full"),
+        ("r:2", "output_buffer"),
+        ("r:3", "disk_full"),
+        ("r:1", "output_buffer"),
+    ):
+        one.event(told(verdict(cause=cause), replica=replica))
+    one.read(Status(0.0, ()), None)
+    gauges = {key: value for key, value in counted(one.samples()).items() if key[0] == "verdicts"}
+    assert gauges == {("verdicts", "main", "disk_full"): 0, ("verdicts", "main", "output_buffer"): 2}
+
+
 def test_a_status_without_links_has_no_gauges() -> None:
     one = Metrics([])
     one.read(Status(1.0, ()), None)
