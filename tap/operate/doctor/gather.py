@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tap.errors import ConfigError, EnvironmentFailure, words
@@ -63,10 +64,9 @@ async def gather(
             raise EnvironmentFailure(f"{client.name}: {facts.failure}")
         given = [await _replica(url, client, given=True) for url in replicas]
         listed = [one for one in facts.replication.replicas if 0 < (one.port or 0) < 65536][:MAX_REPLICAS]
-        found = [_with_line(one, listed) for one in given]
-        taken = [one.listed for one in found]
-        others = [] if given else [one for one in listed if one not in taken]
-        found += await asyncio.gather(*(_listed(one, client) for one in others))
+        found = [await _with_line(one, listed) for one in given] or await asyncio.gather(
+            *(_listed(one, client) for one in listed)
+        )
         announced = await asyncio.gather(*(_knock(Address(one.host, one.port or 0)) for one in listed))
         return PairFacts(facts, tuple(found), samples, tuple(announced), tuple(hellos), outage)
 
@@ -148,17 +148,28 @@ async def _replica(url: Url, master: Client, *, given: bool) -> ReplicaFacts:
 async def _listed(line: Replica, master: Client) -> ReplicaFacts:
     """A replica that the master lists, asked without a login."""
     url = Url(Address(line.host, line.port or 0), tls=master.url.tls, tls_options=master.url.tls_options)
-    facts = await _replica(url, master, given=False)
-    return ReplicaFacts(facts.server, False, line, facts.dial, facts.allowed)
+    return replace(await _replica(url, master, given=False), listed=line)
 
 
-def _with_line(replica: ReplicaFacts, listed: Sequence[Replica]) -> ReplicaFacts:
-    """With the line by which the master lists it: a single one whatever its port, which NAT may have changed."""
-    port = replica.server.url.address.port
-    announced = replica.server.config.get("replica-announce-port", "0")
-    ports = {port, int(announced) if announced.isdigit() else 0, replica.server.info.fields.get("tcp_port") or 0}
-    found = [one for one in listed if str(one.port) in {str(number) for number in ports}]
-    return ReplicaFacts(replica.server, True, found[0] if found else None, replica.dial, replica.allowed)
+async def _with_line(replica: ReplicaFacts, listed: Sequence[Replica]) -> ReplicaFacts:
+    """With the line that has its port, and its host if several have that port; without one if that is ambiguous."""
+    server = replica.server
+    ports = {server.url.address.port, server.number("replica-announce-port"), server.field_number("tcp_port")}
+    found = [one for one in listed if one.port in ports]
+    if len({(one.host, one.port) for one in found}) > 1:
+        hosts = await _hosts(server)
+        found = [one for one in found if one.host in hosts]
+    is_clear = len({(one.host, one.port) for one in found}) == 1
+    return replace(replica, listed=found[0] if is_clear else None)
+
+
+async def _hosts(server: ServerFacts) -> set[str]:
+    """The names and addresses under which a master may list this server."""
+    host = server.url.address.host
+    found = {host, server.config.get("replica-announce-ip", "")}
+    with contextlib.suppress(OSError, ValueError):  # ValueError: not a name that can be looked up
+        found |= {str(one[4][0]) for one in await asyncio.get_running_loop().getaddrinfo(host, None)}
+    return found
 
 
 async def _dial(address: Address, user: str, password: str, replica: ServerFacts, master: Url) -> Dial:

@@ -11,7 +11,7 @@ from tap.errors import EnvironmentFailure
 from tap.operate.doctor import examination
 from tap.operate.doctor import gather as gathering
 from tap.operate.doctor.pair_facts import HIDDEN, PairFacts
-from tap.url import Url
+from tap.url import Address, Url
 from tests.operate.doctor.pasting import codes, examined, finds, paste
 from tests.servers.standin import StandIn, following, stand_ins
 from tests.support import Servers, client, follow, is_up, wait_until
@@ -132,6 +132,22 @@ def test_addresses_that_cannot_exist_are_not_dialled() -> None:
     assert [dial.address.port for dial in facts.announced] == [1, 1]
     assert all(dial.failure for dial in facts.announced)
     assert all(not one.server.is_up for one in facts.replicas)
+
+
+@pytest.mark.parametrize(("host", "lists"), [("127.0.0.1", True), ("localhost", True), ("127.0.0.1", False)])
+def test_of_replicas_with_one_port_each_has_the_line_of_its_host(host: str, lists: bool) -> None:
+    async def story() -> PairFacts:
+        master, replica = StandIn(), StandIn()
+        async with stand_ins(master, replica):
+            hosts = ["127.9.9.9", "127.0.0.1" if lists else "127.9.9.8"]
+            line = f"port={replica.port},state=online,offset=0,lag=0"
+            master.tells = {f"slave{at}": f"ip={one},{line}" for at, one in enumerate(hosts)}
+            given = Url(Address(host, replica.port))
+            return await gathering.gather(master.url, [given], 0.01, 60, lambda _: None)
+
+    (one,) = asyncio.run(story()).replicas
+    assert one.server.is_up
+    assert (one.listed and one.listed.host) == ("127.0.0.1" if lists else None)
 
 
 def test_sentinels_and_a_cluster_are_heard(servers: Servers, any_server: str) -> None:
