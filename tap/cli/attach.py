@@ -53,7 +53,7 @@ def attach(
 ) -> None:
     """Step in between a replica and its master while they run, by a partial resync, and out again at the end.
 
-    Takes the options of run. Whatever ends it, also kill -9: redis-tap detach gives the replica back to its master.
+    Takes the options of run. However it ends, even by kill -9, redis-tap detach gives the replica back to its master.
     """
     url = Url.parse(replica)
     path = state or state_path(url)

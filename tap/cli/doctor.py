@@ -30,7 +30,7 @@ def doctor(
 ) -> None:
     """What is wrong with a master and its replicas, how that is known, and the commands that mend it.
 
-    Nothing is changed. Exit code 0 if nothing is broken, 1 if something is, 2 if a part could not be looked at.
+    Nothing is changed. Exit code 0 if nothing is broken, 1 if something is, 2 if a part could not be examined.
     """
     seconds, longest = parse_duration(watch), parse_duration(outage)
     with doctor_report.Watching(seconds) as watching:

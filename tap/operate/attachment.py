@@ -206,8 +206,12 @@ class Attachment:
             file.remove()
         except FAILURES as error:
             raise EnvironmentFailure(
-                f"{self._client.name} could not be given back to {file.state.master}: {said_by(error)}; "
-                f"redis-tap detach {self._path}, or by hand: {replicaof(self._pair.replica, file.state.master)}"
+                (
+                    f"{self._client.name} could not be given back to {file.state.master}: {said_by(error)}; "
+                    "once it answers, either command gives it back:",
+                    f"redis-tap detach {self._path}",
+                    replicaof(self._pair.replica, file.state.master),
+                )
             ) from None
         finally:
             file.close()
