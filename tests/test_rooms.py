@@ -305,6 +305,7 @@ TESTED_ELSEWHERE = {
     "recording/reader.py": "recording/test_player.py",
     "capture/segments.py": "capture/test_packets.py",
     "capture/tunnels.py": "capture/test_layers.py",
+    "servers/key_scan.py": "scenario/test_pair_difference_played.py",
     "relay/outline.py": "test_tap.py",
     "relay/sink.py": "recorder/test_recorder.py",
     "relay/tls_contexts.py": "relay/test_tls_transport.py",

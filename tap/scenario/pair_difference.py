@@ -11,15 +11,12 @@ from typing import Any
 from tap.scenario.pair import Node
 from tap.servers.client import Client
 from tap.servers.failures import NO_REPLY, ErrorReply, InvalidReply
+from tap.servers.key_scan import key_batches
 
-BATCH = 200  # keys at a time
 NAMED = 10  # differing keys that are named
 TTL_SLACK_MS = 10_000  # Redis before 7.0 propagates expiries relative to the moment they arrive
 READS = 3  # of a key that differs: on a pair that others write to, its last write may still be on its way
 MOMENT = 0.2  # seconds between two reads
-# SCANs of a db, beside those that its keys take. Each passes 200 keys or, in a table from which most keys have been
-# deleted, 2000 empty places (Redis 7.0 db.c, scanGenericCommand).
-MAX_SCANS = 100_000
 
 _READ: dict[bytes, tuple[str | int, ...]] = {
     b"string": ("GET",),
@@ -76,34 +73,18 @@ class _Db:
     async def ask(self, *words: str | bytes | int) -> Any:
         return await self.client.ask(*words, db=self.number)
 
+    def batches(self) -> AsyncIterator[list[bytes]]:
+        return key_batches(self.client, self.number, self.keys)
+
 
 async def _differing(master: _Db, replica: _Db) -> AsyncIterator[tuple[bytes, str]]:
-    async for keys in _batches(master):
+    async for keys in master.batches():
         for key, how in await _differences(master, replica, keys):
             yield key, how
-    async for keys in _batches(replica):
+    async for keys in replica.batches():
         for key, how in await _differences(master, replica, keys):
             if how == "only on the replica":  # the first loop has yielded the others
                 yield key, how
-
-
-async def _batches(db: _Db) -> AsyncIterator[list[bytes]]:
-    """Raises InvalidReply when the SCAN of a server does not end."""
-    what = f"{db.client.name}: SCAN of db {db.number} does not end"
-    cursor = earlier = 0
-    for count in range(1, MAX_SCANS + db.keys):
-        cursor, keys = await db.ask("SCAN", cursor, "COUNT", BATCH)
-        if not isinstance(keys, list) or not all(isinstance(key, bytes) for key in keys):
-            raise InvalidReply(NO_REPLY)
-        if keys:
-            yield keys
-        if cursor == 0:
-            return
-        if cursor == earlier:
-            raise InvalidReply(f"{what}: it comes to cursor {cursor} again")
-        if count.bit_count() == 1:  # a loop of any length is met, by one cursor that is kept twice as long each time
-            earlier = cursor
-    raise InvalidReply(f"{what}: {count} answers, and INFO counts {db.keys} keys")
 
 
 async def _differences(master: _Db, replica: _Db, keys: list[bytes]) -> list[tuple[bytes, str]]:

@@ -3,6 +3,7 @@
     embedded            servers that we start ourselves
     client              one client: commands, pipelines, INFO, raw streams
     redis_connection    redis-py's connection to the server of a URL
+    key_scan            the names of all keys of a db
     reply_sizes         refuses replies that announce more than memory holds
     info                INFO as dataclasses
     server_settings     CONFIG SET with undo

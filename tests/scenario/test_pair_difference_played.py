@@ -12,9 +12,11 @@ import pytest
 from redis.exceptions import ResponseError
 
 from tap.scenario import pair_difference
-from tap.scenario.pair_difference import BATCH, NAMED, READS, TTL_SLACK_MS, Difference, compare
+from tap.scenario.pair_difference import NAMED, READS, TTL_SLACK_MS, Difference, compare
+from tap.servers import key_scan
 from tap.servers.failures import InvalidReply
 from tap.servers.info import Info
+from tap.servers.key_scan import BATCH
 from tests.servers.infos import info
 
 
@@ -135,12 +137,12 @@ def test_each_difference_is_named() -> None:
 )
 @pytest.mark.parametrize("of", [0, 1])
 def test_an_endless_scan_is_abandoned(scans: Iterator[Any], says: str, of: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pair_difference, "MAX_SCANS", 1000)
+    monkeypatch.setattr(key_scan, "MAX_SCANS", 1000)
     both = pair()
     for node in both:
         put(node, "a", "1")
     both[of].dbs[0].scans = scans
-    with pytest.raises(InvalidReply, match=f"h:1: SCAN of db 0 does not end: {says}"):
+    with pytest.raises(InvalidReply, match=f"SCAN of db 0 at h:1 does not end: {says}"):
         found(*both)
 
 
@@ -150,14 +152,14 @@ def test_an_endless_scan_is_abandoned(scans: Iterator[Any], says: str, of: int, 
 def test_a_scan_may_take_longer_for_the_keys_that_its_own_db_has(
     of: int, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pair_difference, "MAX_SCANS", 1000)
+    monkeypatch.setattr(key_scan, "MAX_SCANS", 1000)
     both = pair()
     for node, count in zip(both, (5, 2), strict=True):
         put(node, "a", "1")
         for number in range(count):
             put(node, f"key:{number}", "1", db=3)
     both[of].dbs[3].scans = ((n, []) for n in itertools.count(1))
-    with pytest.raises(InvalidReply, match=f"SCAN of db 3 does not end: {says}"):
+    with pytest.raises(InvalidReply, match=f"SCAN of db 3 at h:1 does not end: {says}"):
         found(*both)
 
 

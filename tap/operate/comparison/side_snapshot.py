@@ -22,11 +22,11 @@ from tap.operate.comparison.spill import Spill, Sums
 from tap.rdb.parser import Parser
 from tap.servers.client import Client
 from tap.servers.failures import FAILURES, said_by
+from tap.servers.key_scan import key_batches
 from tap.url import Url
 
 SILENT_SECONDS = 90.0  # for which a server that sends an RDB may say nothing; its own repl-timeout is 60 if not set
 READ = 2**20
-BATCH = 200  # keys at a time
 SHOWN = 200  # bytes of a server's line in a message
 
 
@@ -188,16 +188,14 @@ async def _scan(job: Job, client: Client, digest: Digest, report: Report) -> int
 async def _scan_with(dumps: Dumps, job: Job, client: Client, digest: Digest, report: Report) -> int:
     parser = Parser(digest, values=True, checks=False)
     read = 0
-    for db in sorted((await client.info("keyspace")).keyspace):
+    keyspace = (await client.info("keyspace")).keyspace
+    for db in sorted(keyspace):
         if job.filter.dbs and db not in job.filter.dbs:
             continue
-        cursor: int | None = None
-        while cursor != 0:
-            cursor, keys = await client.ask("SCAN", cursor or 0, "COUNT", BATCH, db=db)
-            if keys:
-                async for found in dumps.groups(db, keys):
-                    feed(parser, found)
-                    read += sum(len(one.payload) for one in found)
+        async for names in key_batches(client, db, keyspace[db]):
+            async for found in dumps.groups(db, names):
+                feed(parser, found)
+                read += sum(len(one.payload) for one in found)
             report(read, None, digest.keys)
             if parser.problem is not None:
                 break

@@ -7,11 +7,13 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tap.errors import EnvironmentFailure, RdbError, RecordingError
 from tap.operate.comparison.side_snapshot import Filter, Job, Snapshot, take
+from tap.servers.client import Client
 from tap.servers.embedded import LOOPBACK
 from tap.url import Url
 from tests.operate.comparison.digesting import KEY, digest_of
@@ -135,6 +137,21 @@ def _answer(listening: socket.socket, answer: bytes) -> None:
             if b"PSYNC" not in seen:
                 connection.sendall(b"+OK\r\n" * max(1, seen.count(b"*") or seen.count(b"\r\n")))
         connection.sendall(answer)
+
+
+def test_a_scan_that_does_not_end_is_an_error(
+    servers: Servers, any_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Client.ask
+
+    async def asked(self: Client, *words: Any, db: int | None = None) -> Any:
+        return (7, []) if words[0] == "SCAN" else await ask(self, *words, db=db)
+
+    monkeypatch.setattr(Client, "ask", asked)
+    server = servers.start(any_server)
+    client(server).set("k", 1)
+    with pytest.raises(EnvironmentFailure, match=r"SCAN of db 0 at .* does not end: it comes to cursor 7 again"):
+        taken(Url.parse(server.url), tmp_path / "a", scan=True)
 
 
 def test_a_server_that_is_not_there_is_an_error(nobody: int, tmp_path: Path) -> None:
