@@ -60,7 +60,7 @@ DataSet = Live | RdbFile | AppendOnly | Recorded
 
 
 def parse(text: str) -> DataSet:
-    """Read an argument. Raises ConfigError, also for a file that is not there or cannot be read."""
+    """Read an argument. Raises ConfigError for a file that is not there, RecordingError for one that cannot be read."""
     scheme, mark, _ = text.partition("://")
     if (mark and scheme.lower() in SCHEMES) or text.lower().startswith("unix:"):
         return Live(Url.parse(text))
@@ -70,6 +70,8 @@ def parse(text: str) -> DataSet:
     before, at, moment = text.rpartition("@")
     if at and Path(before).exists():
         return _recorded(Path(before), moment)
+    if mark and "/" not in scheme:
+        return Live(Url.parse(text))  # which refuses the scheme
     if "/" in text or path.suffix in (".rdb", ".aof", ".pcapng", ".pcap", ".gz", ".zst"):
         raise ConfigError(f"{text}: No such file or directory" if "@" not in text else f"no such file; {FORMS}")
     try:
@@ -128,6 +130,8 @@ def _in_manifest(manifest: Path) -> tuple[Path, ...]:
 
 
 def _recorded(path: Path, text: str) -> Recorded:
+    if not isinstance(_of_path(path), Recorded):
+        raise ConfigError(f"{path}: only a recording has several moments; leave out @{text}")
     try:
         meant = moments.parse(text, lambda: moments.length([path]))
     except ConfigError as error:

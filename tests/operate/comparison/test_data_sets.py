@@ -101,7 +101,8 @@ def test_a_recording_may_have_a_moment(tmp_path: Path) -> None:
         ("nowhere/dump.rdb", r"nowhere/dump\.rdb: No such file or directory"),
         ("dump.rdb", r"dump\.rdb: No such file or directory"),
         ("wh at", "is neither a file nor a server"),
-        ("http://example", "http://example: No such file or directory"),
+        ("http://example", r"http:// is not the URL of a server: write redis://"),
+        (f"{RDB}@12:00", r"mixed\.rdb: only a recording has several moments; leave out @12:00"),
     ],
 )
 def test_what_is_neither_is_refused_in_one_sentence(text: str, words: str) -> None:
