@@ -26,7 +26,7 @@ more: of a stream the hash of what may be lacking, 0 if it is lacking; of a modu
 A library of functions has a record, too, with db -1, type 9, and its name or else its code as the name.
 
 Records go to one of 256 partitions by the hash of db and name. For each partition a reader keeps the sum of its records'
-hashes: where the sums of two sides agree, so do the records, and nobody has to look at them.
+hashes: where the sums of two sides agree, so do the records, and they are not read.
 """
 
 from __future__ import annotations

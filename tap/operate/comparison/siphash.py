@@ -2,8 +2,8 @@
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
 """SipHash-2-4 with 128 bits: a hash with a key, fast for short input, which comes in pieces of any size.
 
-Whoever does not know the key cannot make two inputs that collide, so sums of these hashes compare sets even of data that
-was chosen to deceive. Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF", and their reference code.
+Without the key, two inputs that collide cannot be constructed, so sums of these hashes compare sets even of data that was
+chosen to deceive. Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF", and their reference code.
 """
 
 from __future__ import annotations
