@@ -2,7 +2,7 @@
 
 A server is asked for a full resync, as by a replica (PSYNC ? -1), and the RDB is read as it comes: no key is asked for by
 name, and no command waits for another. `REPLCONF rdb-only 1`, since Redis 7.0, spares the server the buffer for a stream
-that nobody reads. With *scan*, keys are found by SCAN and read by DUMP, for servers that let nobody be their replica.
+that is not read. With *scan*, keys are found by SCAN and read by DUMP, for servers that refuse a full resync.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from tap.capture.content import Damaged
 from tap.errors import EnvironmentFailure, RdbError, RecordingError
 from tap.glob import matcher
-from tap.operate.comparison.data_sets import chunks_of
+from tap.operate.comparison.data_sets import MAGIC, chunks_of
 from tap.operate.comparison.digest import Digest
 from tap.operate.comparison.dumped import END, Dumps, feed
 from tap.operate.comparison.spill import Spill, Sums
@@ -27,6 +27,7 @@ from tap.url import Url
 
 SILENT_SECONDS = 90.0  # for which a server that sends an RDB may say nothing; its own repl-timeout is 60 if not set
 READ = 2**20
+MAGIC_BYTES = max(map(len, MAGIC))
 SHOWN = 200  # bytes of a server's line in a message
 
 
@@ -98,7 +99,8 @@ def take(job: Job, report: Report) -> Snapshot:
 
 def _read_file(job: Job, path: Path, digest: Digest, report: Report) -> tuple[int, bytes]:
     parser = Parser(digest, values=True)
-    total: int | None = path.stat().st_size
+    with path.open("rb") as file:
+        total = path.stat().st_size if file.read(MAGIC_BYTES).startswith(MAGIC) else None  # None: it is compressed
     read = 0
     after = b""
     try:
@@ -106,7 +108,7 @@ def _read_file(job: Job, path: Path, digest: Digest, report: Report) -> tuple[in
             used = parser.feed(chunk)
             read += used
             after = after or chunk[used : used + 1]
-            report(read, total if total is not None and read <= total else None, digest.keys)
+            report(read, total, digest.keys)
             if parser.finished or parser.problem is not None:
                 break
     except Damaged as error:
@@ -176,7 +178,7 @@ def _refused(name: str, said: bytes) -> str:
     help_ = "compare with --scan, which reads by SCAN and DUMP"
     if said.startswith((b"-NOPERM", b"-NOAUTH")):
         help_ = f"give a user with +psync +replconf +ping, or {help_}"
-    return f"{name}: does not let itself be read as by a replica ({what}); {help_}"
+    return f"{name}: refuses a full resync ({what}); {help_}"
 
 
 async def _scan(job: Job, client: Client, digest: Digest, report: Report) -> int:

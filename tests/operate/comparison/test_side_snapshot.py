@@ -37,6 +37,17 @@ def test_a_file_gives_the_records_of_its_rdb(tmp_path: Path, compress: Callable[
     assert (found.keys, found.size, found.after) == (11, len(MIXED.data), b"")
 
 
+@pytest.mark.parametrize(("compress", "total"), [(bytes, len(MIXED.data)), (gzip.compress, None)])
+def test_only_a_file_that_is_not_compressed_has_a_known_size(
+    compress: Callable[[bytes], bytes], total: int | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "dump.rdb"
+    path.write_bytes(compress(MIXED.data))
+    totals: set[int | None] = set()
+    take(Job("it", path, tmp_path, KEY), lambda read, total, keys: totals.add(total))
+    assert totals == {total}
+
+
 def test_a_file_says_what_follows_its_rdb(tmp_path: Path) -> None:
     path = tmp_path / "dump.rdb"
     path.write_bytes(MIXED.data + b"*1\r\n")
@@ -111,8 +122,8 @@ def test_a_user_without_the_right_is_an_error_that_names_it(servers: Servers, tm
     ("answer", "words"),
     [
         (b"+FULLRESYNC " + b"0" * 40 + b" 0\r\n\n\n$5\r\nREDIS", "ended the connection before the end of its data"),
-        (b"+FULLRESYNC " + b"0" * 40 + b" 0\r\n\n+what\r\n", "does not let itself be read as by a replica"),
-        (b"-ERR no\r\n", "does not let itself be read as by a replica"),
+        (b"+FULLRESYNC " + b"0" * 40 + b" 0\r\n\n+what\r\n", "refuses a full resync"),
+        (b"-ERR no\r\n", "refuses a full resync"),
         (b"", "ended the connection before the end of its data"),
     ],
 )
