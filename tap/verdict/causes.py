@@ -81,18 +81,30 @@ class Finding:
 
 
 def find(rounds: Sequence[Round], now: Round) -> Finding:
-    """The cause that ends these rounds, oldest first, all of which have ended in the same way. now: the next one."""
+    """The cause that ends these rounds, oldest first, all of them unloaded, or all in the stream. now: the next one."""
     last = rounds[-1]
     assert last.end is not None
     if not last.is_unloaded:
         return _in_stream(rounds, now)
-    if last.end.by is Side.TAP:
-        text = f"this tap ended each round in phase {last.end.phase}: a fault that is armed, or its own trouble"
+    # A round that the tap has ended says nothing about the servers.
+    of_servers = [one for one in rounds if one.end is not None and one.end.by is not Side.TAP]
+    if not of_servers:
+        text = f"this tap {_ends(rounds)}: a fault that is armed, or its own trouble"
         return Finding(FAULT, text, "", known_from="tap")
+    rounds, last = of_servers, of_servers[-1]
+    assert last.end is not None
     silence = _common_silence(rounds)
     if silence is not None:
         return _timeout(rounds, now, silence)
     return _by_replica(rounds) if last.end.by is Side.REPLICA else _by_master(rounds, now)
+
+
+def _ends(rounds: Sequence[Round]) -> str:
+    """Which rounds the side that ended the last one has ended, and in which phase."""
+    ends = {(one.end.by, one.end.phase) for one in rounds if one.end is not None}
+    last = rounds[-1].end
+    assert last is not None
+    return f"{'ends each' if len(ends) == 1 else 'ended the last'} round in phase {last.phase}"
 
 
 # ---- who has waited in vain ----
@@ -125,7 +137,7 @@ def _timeout(rounds: Sequence[Round], now: Round, silence: float) -> Finding:
         what = f"the {other.value} had sent nothing"
     return Finding(
         REPL_TIMEOUT,
-        f"the {by.value} ends each round in phase {last.end.phase} after {what} for {silence:.1f} s, equally long each "
+        f"the {by.value} {_ends(rounds)} after {what} for {silence:.1f} s, equally long each "
         "time: its repl-timeout. How long the silence would have lasted is not on the wire: look for what stalls there, "
         f"and set repl-timeout to twice that: {silence:.1f} s x {sizing.WIDE_MARGIN:g} = {value}",
         by.value,
@@ -147,13 +159,13 @@ def _by_replica(rounds: Sequence[Round]) -> Finding:
     version = None if last.rdb is None else last.rdb.version
     loads = None if version is None else can_load(last.version, version)
     if last.end.phase == "loading" or loads is False:
-        return _not_loadable(last, version, loads)
+        return _not_loadable(rounds, version, loads)
     if last.end.phase == "rdb":
         received = last.rdb_bytes or 0
         also = "" if version is None or loads else f": RDB {version} is for {loaders(version)}"
         return Finding(
             DISK_FULL,
-            f"the replica ends each round in the middle of the RDB, the last one after {size(received)}: it cannot write "
+            f"the replica {_ends(rounds)}, most recently after {size(received)}: it cannot write "
             f"what it receives to its disk, or cannot load it{also}, or ends by itself",
             "replica",
             figures={"received_bytes": received},
@@ -163,16 +175,16 @@ def _by_replica(rounds: Sequence[Round]) -> Finding:
         )
     return Finding(
         UNKNOWN,
-        f"the replica ends each round in phase {last.end.phase}, before the RDB has begun",
+        f"the replica {_ends(rounds)}, before the RDB has begun",
         "replica",
         decide="its log says why",
     )
 
 
-def _not_loadable(last: Round, version: int | None, loads: bool | None) -> Finding:
-    assert last.end is not None
+def _not_loadable(rounds: Sequence[Round], version: int | None, loads: bool | None) -> Finding:
+    last = rounds[-1]
     whole = "" if last.load is None else f", {seconds(last.load)} after the last byte of the RDB"
-    text = f"the replica ends each round in phase {last.end.phase}{whole}: it does not load the snapshot"
+    text = f"the replica {_ends(rounds)}{whole}: it does not load the snapshot"
     decide = "its log says why it does not load"
     alternatives: tuple[str, ...] = ("replica_ends",)
     if version is not None:
@@ -200,7 +212,7 @@ def _by_master(rounds: Sequence[Round], now: Round) -> Finding:
     written = _written(rounds, now)
     may_overrun = _may_overrun(written)
     if lacks_version(last):
-        return _capability(last, may_overrun)
+        return _capability(rounds, may_overrun)
     # A child that has ended can no longer fail: the RDB is complete on the master's disk, or has passed.
     may_be_child = last.end.phase == "waiting" or (last.end.phase == "rdb" and last.is_diskless is not False)
     if written is not None and may_overrun:
@@ -212,7 +224,7 @@ def _by_master(rounds: Sequence[Round], now: Round) -> Finding:
         said = f"has written {size(written)} since the snapshot, which fills no output buffer"
     if may_be_child:
         return _child(rounds, f"closes the connection, and {said}", (OUTPUT_BUFFER,) if may_overrun else ())
-    text = f"the master ends each round in phase {last.end.phase}, when its snapshot was complete, and {said}"
+    text = f"the master {_ends(rounds)}, when its snapshot was complete, and {said}"
     return Finding(UNKNOWN, text, "master", decide="its log says why")
 
 
@@ -250,10 +262,11 @@ def lacks_version(last: Round) -> bool:
     )
 
 
-def _capability(last: Round, may_overrun: bool) -> Finding:
+def _capability(rounds: Sequence[Round], may_overrun: bool) -> Finding:
+    last = rounds[-1]
     said = f"announced {last.version}" if last.version else "announced no version (REPLCONF version)"
     text = (
-        f"the master, {last.writer}, ends each round in the middle of an RDB of version 11, which it writes because the "
+        f"the master, {last.writer}, {_ends(rounds)}, in an RDB of version 11, which it writes because the "
         f"replica {said}: a hash with expiring fields fits into no RDB below 80"
     )
     if last.is_masked:
@@ -324,7 +337,7 @@ def _output_buffer(rounds: Sequence[Round], rate: float, written: float, alterna
     is_cut_off = load is not None and not is_loaded
     more = " and more" if is_cut_off else ""
     text = (
-        f"the master ends each round in phase {last.end.phase}, {seconds(last.seconds)} after the snapshot, when it had "
+        f"the master {_ends(rounds)}, {seconds(last.seconds)} after the snapshot, when it had "
         f"written {size(written)} for the replica: more than its client-output-buffer-limit. Needed: "
         f"{size(rate)}/s x ({seconds(wait)} wait + {seconds(assumed)} transfer{transfer_is} + "
         f"{seconds(loading)} load{more}{load_is}) x {margin:g} margin = {need.value}{unseen}"

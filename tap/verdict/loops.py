@@ -23,7 +23,7 @@ from typing import Any
 from tap.bus import Told
 from tap.replication import events
 from tap.replication.events import Event, Role, Side
-from tap.verdict.causes import Finding, find
+from tap.verdict.causes import UNKNOWN, Finding, find
 from tap.verdict.rounds import End, Round
 
 LEAST_COUNT = 3  # full resyncs that are a loop
@@ -224,7 +224,7 @@ class Loops:
             del self._streaks[next(iter(self._streaks))]
         if streak.count >= LEAST_COUNT:
             found = find(streak.rounds, new)
-            if was is None or was.cause != found.cause or _is_round_number(streak.count) or _needs_more(was, found):
+            if was is None or _is_other(was, found) or _is_round_number(streak.count) or _needs_more(was, found):
                 streak.finding = found
                 yield _verdict(streak, found)
 
@@ -333,6 +333,11 @@ def _silence(event: events.LinkClosed, phase: str) -> float | None:
     if event.by is Side.MASTER:
         return event.replica_silence if phase in ("loading", "stream") else event.master_silence
     return None
+
+
+def _is_other(was: Finding, found: Finding) -> bool:
+    """Whether later rounds show another cause. One odd round, such as that of a replica that is stopped, shows none."""
+    return found.cause not in (was.cause, UNKNOWN)
 
 
 def _needs_more(was: Finding, found: Finding) -> bool:

@@ -249,6 +249,41 @@ def test_what_the_tap_ends_is_its_own_fault() -> None:
         story.asks().granted(0).rdb().after(1).ends(Side.TAP, "rdb").after(0.1)
     verdict = story.asks().granted(0).verdict
     assert (verdict.cause, verdict.known_from) == ("fault", "tap")
+    assert "this tap ends each round in phase rdb: a fault" in verdict.text
+
+
+def test_a_round_that_the_tap_ends_does_not_hide_why_the_others_end() -> None:
+    story = Story()
+    for by in (Side.REPLICA, Side.TAP):
+        story.asks().granted(0).rdb().after(1).ends(by, "rdb").after(0.1)
+    verdict = story.asks().granted(0).verdict
+    assert (verdict.cause, verdict.by) == ("disk_full", Side.TAP)
+
+
+def test_rounds_that_end_in_different_phases_are_not_called_equal() -> None:
+    story = Story()
+    for phase in ("rdb", "waiting"):
+        story.asks().granted(0)
+        (story if phase == "waiting" else story.rdb()).after(1).ends(Side.REPLICA, phase).after(0.1)
+    verdict = story.asks().granted(0).verdict
+    assert (verdict.cause, verdict.server) == ("unknown", "replica")
+    assert "the replica ended the last round in phase waiting, before the RDB has begun" in verdict.text
+
+
+def test_one_odd_round_does_not_hide_the_cause() -> None:
+    """As when the operator stops a replica that does not load the RDB, while the master forks for the next one."""
+    story = Story()
+    story.loaded = False
+    for _ in range(2):
+        story.asks().granted(0).rdb(version=12).rdb_done().ends(Side.REPLICA, "loading").after(0.1)
+    story.asks().granted(0).ends(Side.REPLICA, "waiting").after(0.1)
+    story.asks().granted(0)
+    assert story.verdict.cause == "rdb_not_loadable"
+    story.rdb(version=12).after(1).ends(Side.TAP, "rdb").after(0.1)
+    story.asks().granted(0).rdb(version=12).after(1)
+    story.loaded = True
+    story.rdb_done().after(60)
+    assert [one.cause for one in story.over] == ["rdb_not_loadable"]
 
 
 def lost(outage: float, by: Side, lag: int, causes: tuple[str, ...] = ()) -> events.Verdict:
