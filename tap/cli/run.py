@@ -147,7 +147,7 @@ def _reopen(tap: Tap) -> None:
     if tap.recorder is not None:
         tap.recorder.rotate()
     elif tap.config.ui != "live":
-        say("SIGHUP is ignored: there is no recording that could begin its next file")
+        say("SIGHUP is ignored: it starts a recording's next file, but nothing is being recorded")
 
 
 async def _relay(
