@@ -36,6 +36,7 @@ from tap.bus import Told
 from tap.capture.pcapng import MAX_TIME
 from tap.errors import RecordingError
 from tap.replication import events
+from tap.replication.dbs import MAX_DB
 from tap.replication.events import Event, Side
 from tap.replication.standing import Standing
 
@@ -47,7 +48,6 @@ CARRIED_DB = "carried_db"
 RDB_OMITTED = "rdb_omitted"
 NOT_UNDERSTOOD = "not_understood"
 
-MAX_DB = 2**31
 MAX_NUMBER = 2**256  # longer numbers are an attempt to make the reader slow
 
 # The types of fields that several kinds share.

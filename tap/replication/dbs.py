@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tap.replication.keyspecs import keys
 
 EVERY_DB = -1
+MAX_DB = 2**31  # servers hold the number of a database in an int, so all are below
 REACHING = frozenset({b"COPY", b"FLUSHALL", b"MOVE", b"SWAPDB"})
 # Commands of a stream that do the same in whichever database they are executed. FLUSHDB is none of them, and neither is a
 # script without keys, which writes to the database that it is called in.

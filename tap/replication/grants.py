@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tap.replication.dbs import MAX_DB
 from tap.replication.payload import MARK_SIZE
 from tap.replication.replies import readable
 
@@ -93,7 +94,7 @@ def read_end_offset(line: bytes) -> EndOffset | None:
     words = line.removeprefix(b"$ENDOFF:").split()
     if len(words) < 4 or not is_number(words[0]):
         return None
-    db = int(words[2]) if is_number(words[2]) else None  # -1 if none has been selected
+    db = int(words[2]) if is_number(words[2]) and int(words[2]) < MAX_DB else None  # -1 if none has been selected
     return EndOffset(int(words[0]), readable(words[1]), db, readable(words[3]))
 
 

@@ -51,6 +51,9 @@ def test_a_line_grants_by_its_words_and_is_certain_by_all_of_them(
     [
         (f"$ENDOFF:77 {A} 3 12", EndOffset(77, A, 3, "12")),
         (f"$ENDOFF:77 {A} -1 12", EndOffset(77, A, None, "12")),
+        (f"$ENDOFF:77 {A} {2**31 - 1} 12", EndOffset(77, A, 2**31 - 1, "12")),
+        (f"$ENDOFF:77 {A} {2**31} 12", EndOffset(77, A, None, "12")),
+        (f"$ENDOFF:77 {A} 9999999999999999999 12", EndOffset(77, A, None, "12")),
         (f"$ENDOFF:77 {A} 3", None),
         (f"$ENDOFF:x {A} 3 12", None),
     ],

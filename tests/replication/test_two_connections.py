@@ -67,6 +67,17 @@ def test_a_main_connection_whose_rdb_has_passed_before_its_stream_begins_is_load
     assert main.conversation.phase.value == "stream"
 
 
+def test_an_announced_db_that_no_server_has_leaves_the_db_of_the_stream_unknown() -> None:
+    memory = Memory()
+    main, channel = valkey_main(memory, b"9.9.9.9"), Talk(memory)
+    channel.R(b"REPLCONF capa eof rdb-only 1 rdb-channel 1 listening-port 5\r\n").M(b"+OK\r\n")
+    channel.R(b"SYNC\r\n").M(f"$ENDOFF:7 {ID} 9999999999999999999 33\r\n$3\r\nabc".encode())
+    main.R(b"REPLCONF set-rdb-client-id 33\r\n").M(b"+OK\r\n").R(f"PSYNC {ID} 8\r\n".encode())
+    main.M(f"+CONTINUE {ID}\r\n".encode() + PING)
+    (started,) = (event for event in main.told if isinstance(event, events.StreamStarted))
+    assert (started.offset, started.db) == (7, None)
+
+
 def test_commands_reported_beside_the_flowing_rdb_do_not_end_its_phase() -> None:
     memory = Memory()
     main, channel = valkey_main(memory, b"9.9.9.9", every_command=True), valkey_rdb_channel(memory)
