@@ -98,7 +98,7 @@ class Played:
     def _stand_at(self, standing: Standing) -> None:
         try:
             self.conversation.stand(standing, self._player.find(standing.main))
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             self.conversation.lost(Side.MASTER, f"the recording states an impossible state of it: {error}")
         if self.conversation.phase in (Phase.STREAM, Phase.LOADING):
             self._acks = RequestFinder()

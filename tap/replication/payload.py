@@ -78,8 +78,13 @@ class Payload:
         """Continue after this many bytes, which are missing: only the end will be found, and no keys.
 
         ended: the RDB's own end is among the missing bytes. mark_received: how many bytes of the mark are, or seem to
-        be. To be called before feed().
+        be. To be called before feed(). Raises ValueError if no payload with this header can have received that.
         """
+        most = MAX_SIZE if self.size is None else self.size
+        if not 0 <= received <= most or not 0 <= mark_received <= min(received, MARK_SIZE):
+            raise ValueError(
+                f"{received} bytes of its RDB have come, at most {most} can, and {mark_received} of the mark"
+            )
         self.joined = True
         self._continue_after(received, Problem("joined", received, "its beginning is missing", 0, None))
         # If the end comes soon, the bytes before it are missing and cannot be compared: assume that they fit.

@@ -70,6 +70,7 @@ class Resuming:
 
     def stand(self, standing: Standing, main: Resync | None) -> None:
         """Continue from a standing; see Conversation.stand()."""
+        standing.check()
         phase, rdb, passing = Phase(standing.phase), standing.rdb, standing.passing
         is_odd = phase in REPLIES or (phase is Phase.RDB) != (rdb is not None)
         if is_odd or (passing is not None and phase is not Phase.ORDINARY):
@@ -80,12 +81,12 @@ class Resuming:
         state.role = standing.role
         state.replid, state.base, state.db = standing.replid, standing.offset, standing.db
         state.acknowledges = standing.acknowledges
+        if rdb is not None:
+            self._resync.snapshot.stand(rdb)
         self._resync.stand(standing.awaited, main)
         state.enter(phase)
         self._handshake.stand(passing)
-        if rdb is not None:
-            self._resync.snapshot.stand(rdb)
-        elif phase is Phase.STREAM:
+        if phase is Phase.STREAM:
             stream = self._resync.begin_stream(
                 state.from_master,
                 standing.db,

@@ -56,13 +56,12 @@ class Snapshot:
             self._finish(payload)
 
     def stand(self, standing: RdbStanding) -> None:
-        """Continue in the middle of an RDB."""
-        state = self._state
-        state.rdb = Payload(standing.header.encode("latin-1"))
-        state.rdb.join(standing.received, ended=standing.ended, mark_received=standing.mark_received)
+        """Continue in the middle of an RDB. Raises ValueError, and changes nothing, for an impossible standing."""
+        state, rdb = self._state, Payload(standing.header.encode("latin-1"))
+        rdb.join(standing.received, ended=standing.ended, mark_received=standing.mark_received)
         if state.acknowledges:
-            state.rdb.watch()
-        state.rdb_start = standing.start
+            rdb.watch()
+        state.rdb, state.rdb_start = rdb, standing.start
         self._is_reported = True
 
     @property

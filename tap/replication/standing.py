@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tap.replication.events import Role
+from tap.replication.number_lines import MAX_POSITION
 from tap.replication.passing import PassingStanding
+
+MAX_OFFSET = 2**64  # above the 19 digits that an offset may have on the wire, and the stream after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +54,17 @@ class Standing:
     main: int | None
     awaited: tuple[str, ...]
     passing: PassingStanding | None = None
+
+    def check(self) -> None:
+        """Raise ValueError for a number that no conversation can have, as from a damaged file.
+
+        How far *rdb* and *passing* have come is checked by what continues there: Payload.join() and Passing.stand().
+        """
+        numbers = {name: getattr(self, name) for name in ("from_master", "from_replica", "db", "main")}
+        if self.rdb is not None:
+            numbers |= {"rdb.start": self.rdb.start, "rdb.end": self.rdb.end}
+        for name, number in numbers.items():
+            if number is not None and not 0 <= number <= MAX_POSITION:
+                raise ValueError(f"{name} is {number}")
+        if self.offset is not None and abs(self.offset) > MAX_OFFSET:  # negative ones come from PSYNC <id> -<number>
+            raise ValueError(f"offset is {self.offset}")

@@ -18,7 +18,6 @@ from tap.capture.pcapng import MAX_TIME, Packet
 from tap.errors import RecordingError
 from tap.recording.comments import (
     FORMAT,
-    MAX_DB,
     MAX_NUMBER,
     Comment,
     LinkState,
@@ -29,9 +28,10 @@ from tap.recording.comments import (
 )  # fmt: skip
 from tap.recording.player import Player
 from tap.replication import events
+from tap.replication.dbs import MAX_DB
 from tap.replication.events import Side
 from tap.replication.passing import PassingStanding
-from tap.replication.standing import Standing
+from tap.replication.standing import RdbStanding, Standing
 from tests.cli.typed import tap
 from tests.recording.packed import state_of
 from tests.recording.wires import STREAM, Wire, file, streamed
@@ -41,12 +41,16 @@ from tests.relay.wire import command
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"db": 2**70}, "Python int too large"),
+        ({"db": 2**70}, f"db is {2**70}"),
         (
             {"phase": "ordinary", "passing": PassingStanding((0,) * 10, "psync", "", (0,) * 10, 2**70, True)},
             None,
         ),  # not followed
         ({"phase": "nowhere"}, "'nowhere' is not a valid Phase"),
+        (
+            {"phase": "rdb", "rdb": RdbStanding("1000", 0, 1000, received=2000, ended=False, mark_received=0)},
+            "2000 bytes of its RDB have come, at most 1000 can",
+        ),
     ],
 )
 def test_a_comment_with_an_impossible_state_is_reported_and_ends_nothing(

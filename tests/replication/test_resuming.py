@@ -190,6 +190,51 @@ def test_an_impossible_standing_is_refused(wrong: Standing) -> None:
         Talk().one.stand(wrong, None)
 
 
+@pytest.mark.parametrize("number", [-1, 2**62 + 1, 2**70])
+@pytest.mark.parametrize("name", ["from_master", "from_replica", "db", "main"])
+def test_a_number_that_no_conversation_has_is_refused_by_name(name: str, number: int) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is {number}$"):
+        Talk().one.stand(standing(**{name: number}), None)
+
+
+@pytest.mark.parametrize("name", ["start", "end"])
+def test_a_place_that_no_rdb_has_is_refused_by_name(name: str) -> None:
+    rdb = dataclasses.replace(RDB_STANDING, **{name: 2**70})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"^rdb.{name} is {2**70}$"):
+        Talk().one.stand(standing(phase="rdb", rdb=rdb), None)
+
+
+@pytest.mark.parametrize("offset", [2**64 + 1, -(2**64) - 1])
+def test_an_offset_that_no_master_announces_is_refused(offset: int) -> None:
+    with pytest.raises(ValueError, match=f"^offset is {offset}$"):
+        Talk().one.stand(standing(offset=offset), None)
+
+
+def test_any_offset_that_a_master_can_announce_is_accepted() -> None:
+    for offset in (10**19 - 1, -(10**19)):
+        talk = Talk()
+        talk.one.stand(standing(offset=offset), None)
+        assert talk.one.offset == offset
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"received": 1001},
+        {"received": -1},
+        {"mark_received": 1, "received": 0},
+        {"mark_received": 41},
+        {"mark_received": -1},
+        {"header": "EOF:" + MARK.decode(), "end": None, "received": 2**50 + 1},
+    ],
+)
+def test_more_of_an_rdb_than_it_has_is_refused(changes: dict[str, object]) -> None:
+    """Reading on from such a place would never end."""
+    rdb = dataclasses.replace(RDB_STANDING, received=100)
+    with pytest.raises(ValueError, match="bytes of its RDB have come"):
+        Talk().one.stand(standing(phase="rdb", rdb=dataclasses.replace(rdb, **changes)), None)  # type: ignore[arg-type]
+
+
 def test_the_stream_begins_where_it_had_or_where_its_beginning_is_known() -> None:
     for has_begun, offset, told in ((True, 100, 1), (False, 100, 1), (True, None, 1), (False, None, 0)):
         talk = Talk()
