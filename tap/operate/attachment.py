@@ -8,7 +8,7 @@
 
 Whatever ends the process, in whichever step, the file and the replica together say what is left to do: a replica that
 follows the tap of the file goes back to the master of the file, and one that follows anything else stays where it is,
-because a failover or an operator has moved it since. So giving back twice is giving back once.
+because a failover or an operator has moved it since. So giving back is idempotent.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ class Attachment:
 
 
 class _Arrival:
-    """What the tap has heard of the replica since it was moved."""
+    """What the tap has seen of the replica since REPLICAOF. trouble: why it has not resynced yet, "" if unknown."""
 
     def __init__(self) -> None:
         self.has_connected = False

@@ -22,7 +22,7 @@ GUIDE = 'see "In a chain, with Sentinel, in a Cluster" in docs/network.md'
 
 @dataclass(frozen=True, slots=True)
 class LivePair:
-    """What was found. All of it was true when it was asked.
+    """What was found, true at the moment when each server was asked.
 
     replica: its URL. followed: the master as the replica names it. master: the same one, as this machine dials it.
     here: this machine's address towards the replica. seen_as: that address as the replica sees it, None if unknown.

@@ -52,7 +52,7 @@ class _Login(CredentialProvider):
 
 
 class _Stream:
-    """The stream that a parser reads from: what is announced on it has been looked at."""
+    """A stream whose replies ReplySizes has checked before the parser reads them."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

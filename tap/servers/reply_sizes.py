@@ -1,11 +1,11 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False
-"""What the replies of a server announce, looked at before a parser believes it.
+"""The sizes that a server's replies announce, checked before a parser acts on them.
 
-hiredis makes a list of as many items as an array announces, before the first of them is there, and keeps whatever comes
-until a reply is whole. So ten bytes of a server that lies, or of something that is no server, would reserve gigabytes.
-The bytes of all replies pass through here on their way to hiredis. Written in Cython's pure-Python mode, for a replay
-gets a reply to each command.
+hiredis allocates a list of as many items as an array announces before the first of them has arrived, and buffers a reply
+until it is complete. So ten bytes from a server that lies, or from something that is not a server, would reserve
+gigabytes. The bytes of all replies pass through here on their way to hiredis. Written in Cython's pure-Python mode,
+because a replay reads a reply to each command.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import cython
 
 from tap.servers.failures import InvalidReply
 
-# A list of that many items takes 512 MB. It is more than a key has that any verb reads whole.
-MAX_ITEMS = 2**26
+MAX_ITEMS = 2**26  # of one reply; a list of that many takes 512 MB
 MAX_BYTES = 2**31  # of one reply; a server keeps no string of more than 512 MB (proto-max-bulk-len)
 
 _HUGE = cython.declare(cython.longlong, 10**15)  # larger numbers count as this one
@@ -47,7 +46,7 @@ class ReplySizes:
         q=cython.p_const_uchar, at=cython.Py_ssize_t, size=cython.Py_ssize_t, taken=cython.Py_ssize_t, byte=cython.int
     )
     def feed(self, data: bytes) -> None:
-        """Raises InvalidReply if a reply announces more items or bytes than any has that redis-tap asks for."""
+        """Raises InvalidReply if a reply announces more items or bytes than the limits allow."""
         at, size = 0, len(data)
         q = cython.cast(cython.p_const_uchar, data) if cython.compiled else data
         while at < size:

@@ -1,4 +1,4 @@
-"""What was learnt of a master and its replicas: records that do not change, and that need no server to be judged."""
+"""What a master and its replicas were found to be: immutable records, which the checks judge without a server."""
 
 from __future__ import annotations
 
@@ -132,9 +132,8 @@ class Sample:
 class PairFacts:
     """A master, its replicas, and the master's figures once a second for as long as it was watched.
 
-    announced: the addresses in the master's list of replicas, each tried with a bare connection. hellos: what
-    Sentinels published while it was watched. outage: seconds of the
-    longest outage that should cost no full resync.
+    announced: the addresses in the master's list of replicas, each tried with a bare connection. hellos: what Sentinels
+    published while it was watched. outage: seconds of the longest outage that should cost no full resync.
     """
 
     master: ServerFacts

@@ -49,6 +49,8 @@ def _unread(server: ServerFacts) -> Iterator[Finding]:
             "options_unread" if is_config else "clock_unread",
             "note",
             server.name,
-            "could not read its options: no check that needs them was made" if is_config else "could not read its clock",
+            "its options could not be read, so checks that need them were skipped"
+            if is_config
+            else "its clock could not be read",
             (Evidence(what, said, server.name),),
         )
