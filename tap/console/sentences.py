@@ -228,7 +228,8 @@ def _silent_over(event: events.SilentOver) -> str:
 def _alert(event: events.Alert) -> str:
     side = "" if event.side is None else f" of the {event.side.value}"
     lasts = f", for {seconds(event.seconds)} so far" if event.seconds else ""
-    return f"ALERT {event.rule}: {event.figure}{side} is {_amount(event.value, event.unit, event.at_least)}{lasts}"
+    verb = "are" if event.figure == "resyncs" else "is"
+    return f"ALERT {event.rule}: {event.figure}{side} {verb} {_amount(event.value, event.unit, event.at_least)}{lasts}"
 
 
 def _alert_over(event: events.AlertOver) -> str:

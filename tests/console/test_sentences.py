@@ -135,7 +135,7 @@ def caught_up(size: int | None, at_least: int, at_most: int) -> events.CaughtUp:
         ),
         (
             alert("resyncs", "resyncs", value=3),
-            "ALERT lag > 50mb: resyncs is 3",
+            "ALERT lag > 50mb: resyncs are 3",
         ),
         (
             alert_over(value=2**20),
