@@ -18,7 +18,6 @@ from tap.errors import ConfigError, TapError, did_you_mean
 from tap.faults import Plan, parse
 from tap.hints import OnlyAsync, no_attribute, refuse
 from tap.observers.attached import Attached
-from tap.observers.inspection import Inspection
 from tap.observers.observer import Observer
 from tap.observers.registry import configured
 from tap.recorder.recorder import Recorder
@@ -39,6 +38,7 @@ from tap.verdict.pressure import Pressures
 
 if TYPE_CHECKING:
     from tap.config.keywords import Keywords
+    from tap.observers.inspection import Inspection
 
 TICK_SECONDS = 0.1  # interval of the ticks by which faults keep time, and by which some events wait for a pause
 KEPT = 10_000  # events kept for wait_for()
@@ -128,7 +128,7 @@ class Tap(OnlyAsync):
         self._first_faults = [parse(spec) for spec in config.faults]
         self.faults.check(*self._first_faults)
         self._inspections = [
-            Inspection(link.inspect, partial(self.bus.publish, link.name, 0, ""), partial(self._learn, number))
+            self._inspection(link.inspect, link.name, number)
             for number, link in enumerate(config.links)
             if link.inspect is not None
         ]
@@ -363,6 +363,11 @@ class Tap(OnlyAsync):
         self._journal_end += 1
         while len(self._journal) > KEPT or self._journal_bytes > KEPT_BYTES:
             self._journal_bytes -= self._journal.popleft()[1]
+
+    def _inspection(self, url: Url, link: str, number: int) -> Inspection:
+        from tap.observers.inspection import Inspection  # redis-py takes a sixth of the time that a tap takes to start
+
+        return Inspection(url, partial(self.bus.publish, link, 0, ""), partial(self._learn, number))
 
     def _learn(self, number: int, inspected: Inspected) -> None:
         """The master of a link has said how it stands."""

@@ -36,6 +36,13 @@ def test_no_verb_loads_what_only_others_need() -> None:
     assert not {"redis", "pydantic", "rich", "asyncio", "tap.cli.run", "tap.cli.show", "tap.tap"} & set(said)
 
 
+def test_a_tap_that_asks_no_master_does_not_load_redis_py() -> None:
+    loaded = "import sys, tap.cli.run, tap.tap; tap.tap.Tap('127.0.0.1:1'); print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True, text=True).stdout.split()
+    assert "tap.tap" in said
+    assert "redis" not in said
+
+
 def test_help_names_every_option() -> None:
     said = tap("run", "--help").stdout
     for option in ("--master", "--listen", "--link", "--config", "--ui", "--commands", "--duration"):
