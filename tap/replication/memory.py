@@ -169,6 +169,11 @@ class Memory:
             return shown
         return said.offset if shown is None else max(shown, said.offset)
 
+    def shown(self, replid: str, beside: Track | None) -> int | None:
+        """The offset of this history that this master has written by now, as connections other than *beside* show it."""
+        known = self.histories.get(replid)
+        return None if known is None else known.written(self.master, beside=beside, is_current=True)
+
     def said(self, replid: str | None, at: float) -> Inspected | None:
         """What the master said of itself a moment ago, if it writes this history; else None."""
         said = self.inspected

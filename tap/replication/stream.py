@@ -311,9 +311,7 @@ class Stream:
 
     def _shown_elsewhere(self) -> int | None:
         """The offset that other connections to this master show it to have written by now; None if none does."""
-        if self.replid is None:
-            return None
-        return self._memory.history(self.replid).written(self._memory.master, beside=self._track, is_current=True)
+        return None if self.replid is None else self._memory.shown(self.replid, self._track)
 
     @property
     def db(self) -> int | None:

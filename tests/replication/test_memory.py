@@ -172,6 +172,19 @@ def test_the_replica_that_left_first_is_forgotten_first() -> None:
 # ---- bytes written by a master ----
 
 
+def test_only_other_open_connections_show_what_a_master_has_written_by_now() -> None:
+    memory = Memory()
+    assert memory.shown(replid(1), None) is None
+    assert not memory.knows(replid(1))  # asking remembers nothing
+    one, other = track(100, PING), track(100, PING * 2)
+    for each in (one, other):
+        memory.history(replid(1)).add(each)
+    assert memory.shown(replid(1), one) is None
+    other.is_current = True
+    assert memory.shown(replid(1), one) == 100 + 2 * len(PING)
+    assert memory.shown(replid(1), other) is None
+
+
 def test_the_bytes_of_a_master_are_those_of_its_furthest_connection() -> None:
     history = History("eu")
     far, near, other = track(100, PING * 3), track(0, PING), track(500, PING)
