@@ -238,6 +238,10 @@ def _address(place: str, text: str, *, default_host: str, default_port: int) -> 
     return Address(host or default_host, int(port))
 
 
+# What follows a recording's name where a moment of it is meant; no host looks like that.
+_MOMENT = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[T ])?[0-9]{1,2}:[0-9]{2}(?:[:.+Z-].*)?")
+
+
 def without_logins(text: str, words: Iterable[str]) -> str:
     """The text without the logins that these words contain, even if the words are not valid URLs.
 
@@ -257,7 +261,8 @@ def _secrets(word: str) -> Iterator[tuple[str, str]]:
     _, scheme, rest = word.partition(":/")
     login, _, place = (rest if scheme else word).rpartition("@")
     login = login.lstrip("/") if scheme else login.partition("=")[2] if word.startswith("-") else login
-    if login and (scheme or ":" in word):  # dump@host is the name of a file
+    is_of_a_file = ":" not in login and (":" not in place or _MOMENT.fullmatch(place))  # dump@host, day.pcapng@12:00
+    if login and (scheme or not is_of_a_file):
         yield f"{login}@", "***@"
         # Taken for a path, the word may be shown as far as any of its slashes.
         yield from ((part, "***") for part in (login[:at] for at in _places(login, "/")) if len(part) > 3)
