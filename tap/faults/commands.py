@@ -144,13 +144,13 @@ class CommandFaults:
         self._hits.clear()
         for taken in self._taken:
             if taken.give_up is not None:
-                taken.give_up()
+                taken.give_up("its end cannot be found in a stream that is no longer understood")
             elif taken.end is not None:
                 if taken.on_next_end is not None:
                     taken.on_next_end(position)
-            elif taken.ends_unread and taken.on_end is not None:
-                taken.on_end(position)
-            else:
+            elif taken.on_unread is not None:
+                taken.on_unread(position)
+            elif taken.on_end is not None:
                 taken.close(done=False)
         self._taken.clear()
 
@@ -168,8 +168,6 @@ class CommandFaults:
         if hit.begin < lane.out:
             return True
         command = view[hit.begin - lane.out :]
-        if hit.name_end - hit.begin > MAX_HEAD:
-            return True
         name = bytes(command[: hit.name_end - hit.begin]).split(b"\r\n", 2)[2][:-2].upper()
         fitting = [work for work in self._owner.works if _fits(work, name) and work.is_on_channel()]
         if not fitting or len(name) > MAX_NAME:

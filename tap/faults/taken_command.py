@@ -14,10 +14,10 @@ class TakenCommand:
     """Positions count from the connection's first byte. Kind.take_command() sets the callbacks.
 
     name_end: after the name. first: first byte of the first argument; without one, the last byte of the name. text: name
-    and key, for events. on_end, on_next_end: called with the end of this command and of the next one. give_up: called if
-    the command grows too large or the stream can no longer be parsed. on_lost: called if the link ends first.
-    ends_unread: also call on_end at the point where the stream can no longer be parsed. copied: the command's bytes, as
-    far as collected.
+    and key, for events. on_end, on_next_end: called with the end of this command and of the next one. give_up: called
+    with the reason if the command grows too large, or if the stream can no longer be parsed. on_unread: without give_up,
+    called with the position from which the stream can no longer be parsed, if that comes before the command's end.
+    on_lost: called if the link ends first. copied: the command's bytes, as far as collected.
     """
 
     def __init__(
@@ -31,9 +31,9 @@ class TakenCommand:
         self.copied = bytearray()
         self.on_end: Callable[[int], None] | None = None
         self.on_next_end: Callable[[int], None] | None = None
-        self.give_up: Callable[[], None] | None = None
+        self.give_up: Callable[[str], None] | None = None
+        self.on_unread: Callable[[int], None] | None = None
         self.on_lost: Callable[[], None] | None = None
-        self.ends_unread = False
         self._site = site
         self._closed = closed
 
@@ -59,10 +59,10 @@ class TakenCommand:
     def limit(self) -> None:
         """Give up a copy that has grown too large."""
         if len(self.copied) > MAX_COPIED and self.give_up is not None:
-            self.give_up()
+            self.give_up(f"it has more than {MAX_COPIED} bytes")
 
-    def leave_alone(self) -> None:
-        """Leave a command alone that is too large to collect."""
+    def leave_alone(self, why: str) -> None:
+        """Do nothing to a command that cannot be collected."""
         self.copied.clear()
         self.on_end = self.on_next_end = self.give_up = None
-        self.fired(0, f"left {self.text} alone: it has more than {MAX_COPIED} bytes")
+        self.fired(0, f"left {self.text} alone: {why}")

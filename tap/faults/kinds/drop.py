@@ -66,8 +66,7 @@ class Drop(Kind):
             lane.mark(end, act)
 
         lane.mark(taken.begin, lambda: lane.skip(on=True))
-        taken.on_end = ended
-        taken.ends_unread = True
+        taken.on_end = taken.on_unread = ended
 
     def take_frame(self, site: Site, frame: Frame) -> bytes | None:
         text = frame.text if frame.side is Side.REPLICA else f"the reply to {frame.text}"

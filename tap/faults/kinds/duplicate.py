@@ -28,9 +28,9 @@ class Duplicate(Kind):
     def take_command(self, site: Site, taken: TakenCommand) -> None:
         lane, copied = site.lane(Side.MASTER), taken.copied
 
-        def give_up() -> None:
+        def give_up(why: str) -> None:
             lane.end_copy(copied)
-            taken.leave_alone()
+            taken.leave_alone(why)
 
         def ended(end: int) -> None:
             def act() -> None:

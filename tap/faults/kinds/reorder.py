@@ -37,10 +37,10 @@ class Reorder(Kind):
             lane.end_copy(copied)
             lane.skip(on=False)
 
-        def give_up() -> None:
+        def give_up(why: str) -> None:
             end_copy()
             lane.insert(bytes(copied))
-            taken.leave_alone()
+            taken.leave_alone(why)
 
         def ended(end: int) -> None:
             taken.give_up = None
