@@ -285,7 +285,6 @@ TESTED_ELSEWHERE = {
     "console/demo_story.py": "cli/test_demo.py",
     "faults/armed.py": "faults/test_plan.py",
     "faults/context.py": "faults/test_places.py",
-    "faults/frames.py": "faults/test_faults.py",
     "faults/flow_items.py": "faults/test_flow.py",
     "faults/scope.py": "faults/test_spec.py",
     "faults/shaper.py": "faults/kinds/test_slice.py",

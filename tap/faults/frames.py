@@ -28,9 +28,9 @@ class FrameFaults:
     def __init__(self, link: Connection, rules: Rules | None) -> None:
         self._link = link
         self.rules = rules
-        self._works: Sequence[Work] = ()
-        self._holds_requests = False
-        self._holds_replies = False
+        self._works: Sequence[Work]
+        self._holds_requests: bool
+        self._holds_replies: bool
 
     def refresh(self, works: Sequence[Work]) -> None:
         """From the next byte on, look for the frames that these faults match."""

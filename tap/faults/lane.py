@@ -44,7 +44,7 @@ class Lane:
         self._pending = b""
         self._marks: list[tuple[int, int, Callable[[], None], object]] = []
         self._numbers = itertools.count()
-        self._now = 0.0
+        self._now: float  # of the last feed(), reach() or release()
         self._skips = 0  # faults that swallow what passes
         self._copies: list[bytearray] = []
         self._masks: list[int] = []

@@ -69,9 +69,8 @@ class LinkFaults:
         self._phases = Phases(self)
         self._frames = FrameFaults(self, rules)
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
-        self._on_time: list[Work] = []  # faults that a timer fires
-        self._timed: list[Work] = []  # faults that a timer fires or ends
-        self.wants_keys = False
+        self._on_time: list[Work]  # faults that a timer fires
+        self._timed: list[Work]  # faults that a timer fires or ends
         conversation.watcher = self
         if conversation.stream is not None:
             self._commands.begin(conversation.stream)
@@ -99,7 +98,6 @@ class LinkFaults:
         self._commands.watch(self.works)
         self._on_time = [work for work in self.works if work.fault.acts_on_time]
         self._timed = [work for work in self.works if work.fault.spans or work.fault.acts_on_time]
-        self.wants_keys = any(work.when.at and work.when.at.unit in ("key", "percent") for work in self.works)
         self._act_on_time()
         self._places.mark()
         for side, lane in self.lanes.items():
@@ -240,6 +238,10 @@ class LinkFaults:
         return conversation.from_master if begin is None else begin
 
     # ---- see replication.watcher.Watcher ----
+
+    @property
+    def wants_keys(self) -> bool:
+        return any(work.when.at is not None and work.when.at.unit in ("key", "percent") for work in self.works)
 
     def request(self, request: Request) -> Request:
         return self._frames.request(request)

@@ -15,7 +15,7 @@ class Phases:
 
     def __init__(self, link: Connection) -> None:
         self._link = link
-        self.works: list[Work] = []
+        self.works: list[Work]
 
     def refresh(self, works: Sequence[Work]) -> None:
         self.works = [work for work in works if work.when.during is not None]

@@ -23,7 +23,7 @@ class Places:
 
     def __init__(self, link: Connection) -> None:
         self._link = link
-        self.waiting: list[Work] = []
+        self.waiting: list[Work]
         self._keys = 0  # keys of the RDB that have passed
 
     def refresh(self, works: Sequence[Work]) -> None:

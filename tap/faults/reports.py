@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 from tap.faults.armed import Armed
@@ -17,7 +18,7 @@ class Reports:
     def __init__(self, armed: Armed, tell: Callable[[Event], None]) -> None:
         self._armed = armed
         self._tell = tell
-        self._second = -1.0  # when the current second began
+        self._second = -math.inf  # when the current second began
         self._count = 0  # firings in the current second
         self._summed: FaultFired | None = None  # the firings not reported yet, combined
 

@@ -14,6 +14,8 @@ from tap.console import fault_table
 from tap.errors import ConfigError
 from tap.faults import kinds, parse
 from tap.faults.kinds import KINDS, NAMES
+from tap.replication.events import Side
+from tests.faults.lab import Lab
 from tests.support import ROOT
 
 
@@ -79,3 +81,29 @@ def test_a_kind_is_added_as_contributing_says(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ConfigError, match="unknown parameter 'at' of repeat-newline"):
         parse("repeat-newline at=rdb")
     del sys.modules["tap.faults.kinds.repeat_newline"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "doing"),
+    [
+        ("delay 1ms", "delaying"),
+        ("throttle 1kb/s", "throttling"),
+        ("slice", "slicing"),
+        ("stall", "stalled"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("scope", "where"),
+    [("", "both directions"), ("from=master", "from the master"), ("from=replica", "from the replica")],
+)
+def test_an_effect_that_lasts_says_what_it_does_and_in_which_direction(
+    spec: str, doing: str, scope: str, where: str
+) -> None:
+    lab = Lab(f"{spec} {scope}")
+    (fired,) = lab.fired
+    assert (fired.text, fired.bytes, fired.position) == (f"{doing}, {where}", 0, 0)
+    assert fired.side is (Side.REPLICA if "replica" in scope else Side.MASTER)
+
+
+def test_effects_that_do_not_last_have_no_name_for_it() -> None:
+    assert {name for name, kind in KINDS.items() if kind.doing} == {"delay", "throttle", "slice", "stall"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tap.faults.phases import borders
 from tests.faults.lab import ASKS_ALL, FULL, RDB, Lab, command, resync_partially, shake_hands
 
@@ -46,3 +48,35 @@ def test_a_fault_of_the_stream_begins_with_its_first_byte() -> None:
     assert len(lab.at_replica) == begin
     lab.wait(1)
     assert lab.at_replica[begin:] == command("PING")
+
+
+@pytest.mark.parametrize("phase", ["waiting", "rdb", "loading"])
+def test_a_fault_that_comes_exactly_as_its_phase_begins_holds_its_first_byte(phase: str) -> None:
+    lab = Lab()
+    shake_hands(lab)
+    lab.replica(ASKS_ALL)
+    turns = {"waiting": FULL, "rdb": b"$%d\r\n" % len(RDB), "loading": RDB}
+    for name, data in turns.items():
+        lab.master(data)
+        if name == phase:
+            break
+    lab.plan.add(f"delay 1s during={phase} from=master")
+    before = lab.at_replica
+    lab.master({"waiting": b"\n", "rdb": RDB[:50], "loading": command("PING")}[phase])
+    assert lab.at_replica == before
+    lab.wait(0.9)
+    assert lab.at_replica == before
+    lab.wait(0.2)
+    assert len(lab.at_replica) > len(before)
+
+
+def test_a_fault_that_comes_exactly_as_its_phase_ends_does_nothing() -> None:
+    lab = Lab()
+    shake_hands(lab)
+    lab.replica(ASKS_ALL)
+    lab.master(FULL + b"$%d\r\n" % len(RDB) + RDB)
+    lab.plan.add("delay 1s during=rdb from=master")
+    lab.master(command("PING"))
+    lab.wait(1)
+    assert lab.at_replica.endswith(RDB + command("PING"))
+    assert lab.fired == []

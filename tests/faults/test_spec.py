@@ -61,6 +61,22 @@ def test_python_passes_parameters_by_name() -> None:
         ("cut nth=3", "nth counts matches: it goes with command, key, request or reply"),
         ("cut command=SET edge=byte", "edge=byte goes with at=offset or at=stream; a match has start, inside and end"),
         ("cut at=rdb edge=end", "edge with at= is byte, command or transaction"),
+        ("cut at=rdb edge=command", "edge with at= is byte, command or transaction"),
+        ("cut at=connect edge=byte", "edge with at= is byte, command or transaction"),
+        ("cut at=stream:5b edge=start", "edge with at= is byte, command or transaction"),
+        ("cut at=offset:5 edge=end", "edge with at= is byte, command or transaction"),
+        ("cut edge=command", "edge=command goes with at=offset or at=stream"),
+        ("cut key=a edge=transaction", "edge=transaction goes with at=offset or at=stream"),
+        ("cut at=rdb key=a", "key and at: one trigger at a time"),
+        ("cut request=PING reply=PING", "request and reply: one trigger at a time"),
+        ("cut command=SET key=a reply=PING", "command and reply: one trigger at a time"),
+        ("cut key=a reply=PING", "reply and key: one trigger at a time"),
+        ("cut at=ping reply=PING", "request and reply: one trigger at a time"),
+        ("cut every=5s command=SET", "every is a trigger of its own"),
+        ("cut every=5s key=a", "every is a trigger of its own"),
+        ("cut at=rdb nth=2", "nth counts matches: it goes with command, key, request or reply"),
+        ("cut at=handshake channel=main", "at=handshake: a connection says which channel it is only later"),
+        ("drop request=AUTH channel=rdb", "request=AUTH: a connection says which channel it is only later"),
         ("cut times=0", "times: '0' is not a number from 1 upwards"),
         ("cut probability=2", "probability: '2' is not a probability: above 0 and up to 1, as 0.01, or 1%"),
         ("cut after=soon", "after: 'soon' is not a time"),
@@ -130,6 +146,32 @@ def test_a_time_and_a_size_need_their_unit(spec: str, said: str) -> None:
 )
 def test_zero_needs_no_unit(spec: str) -> None:
     assert parse(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "what", "when"),
+    [
+        ("cut at=stream:5b edge=byte", {}, {"edge": "byte"}),
+        ("cut at=offset:5 edge=command", {}, {"edge": "command"}),
+        ("cut at=stream edge=transaction", {}, {"edge": "transaction"}),
+        ("cut command=SET edge=inside nth=2", {}, {"edge": "inside", "command": b"SET", "nth": 2}),
+        ("cut command=SET key=a", {}, {"command": b"SET", "key": b"a"}),
+        ("cut at=psync", {}, {"request": b"PSYNC", "at": None}),
+        ("cut at=replconf nth=2", {}, {"request": b"REPLCONF", "at": None, "nth": 2}),
+        ("cut at=transaction nth=2", {}, {"command": b"MULTI", "at": None, "nth": 2}),
+        ("rewrite ack=freeze nth=2", {"ack": "freeze"}, {"nth": 2}),
+        ("cut at=replconf channel=rdb", {}, {"request": b"REPLCONF"}),
+        ("drop reply=PSYNC channel=rdb", {}, {"reply": b"PSYNC"}),
+        ("answer '-ERR a=b c' request=PSYNC", {"line": b"-ERR a=b c"}, {"request": b"PSYNC"}),
+        ("answer line='-ERR a=b c' request=PSYNC", {"line": b"-ERR a=b c"}, {"request": b"PSYNC"}),
+        ("drop 5b after=1s", {"target": 5}, {"after": 1.0}),
+        ("drop target=acks", {"target": "acks"}, {}),
+    ],
+)
+def test_triggers_that_belong_together_are_accepted(spec: str, what: dict[str, object], when: dict[str, object]) -> None:
+    fault = parse(spec)
+    assert {name: getattr(fault.what, name) for name in what} == what
+    assert {name: getattr(fault.when, name) for name in when} == when
 
 
 def test_an_offset_is_a_place_without_a_unit() -> None:

@@ -31,7 +31,8 @@ class Answer(Kind):
         return ""
 
     def danger(self, when: When) -> str:
-        return FALSE_CONTINUE if (self.line or b"").upper().startswith(b"+CONTINUE") else ""
+        assert self.line is not None
+        return FALSE_CONTINUE if self.line.upper().startswith(b"+CONTINUE") else ""
 
     def take_frame(self, site: Site, frame: Frame) -> bytes | None:
         assert self.line is not None

@@ -127,6 +127,21 @@ def test_the_same_seed_draws_the_same_byte_and_another_seed_another() -> None:
     assert len({where(seed) for seed in range(10)}) > 5
 
 
+@pytest.mark.parametrize(
+    ("legs", "where"), [("both", ""), ("master", " towards the master"), ("replica", " towards the replica")]
+)
+@pytest.mark.parametrize(("mode", "how"), [("fin", "FIN"), ("reset", "RST")])
+@pytest.mark.parametrize("when", ["at=stream:5b", "after=1s", "request=PING"])
+def test_a_cut_says_how_it_closes_which_connections(legs: str, where: str, mode: str, how: str, when: str) -> None:
+    lab = Lab(f"cut {when} legs={legs} mode={mode} name=snip")
+    resync_partially(lab)
+    lab.master(SET)
+    lab.wait(1)
+    assert lab.cut == CloseLink(mode == "reset", legs, "snip")
+    (fired,) = lab.fired
+    assert (fired.text, fired.bytes, fired.fault) == (f"cut with {how}{where}", 0, "snip")
+
+
 def test_a_cut_can_repeat_on_a_timer() -> None:
     lab = Lab("cut every=5s times=2")
     opened = lab.now

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from tests.faults.lab import ASKS_ALL, FULL, MARK, RDB, SET, Lab, ack, full_resync, resync_partially, shake_hands
+import pytest
+
+from tests.faults.lab import (
+    ASKS_ALL,
+    CAPA,
+    FULL,
+    MARK,
+    PING,
+    PORT,
+    RDB,
+    SET,
+    Lab,
+    ack,
+    full_resync,
+    resync_partially,
+    shake_hands,
+)
 
 
 def test_a_disk_based_rdb_ends_early_by_its_header_and_a_diskless_one_by_its_mark() -> None:
@@ -58,3 +74,41 @@ def test_two_faults_that_end_one_diskless_rdb_are_both_over_with_it() -> None:
     lab.replica(ack(500))
     lab.master(SET)
     assert lab.at_replica[before:] == b"$EOF:" + MARK + b"\r\n" + RDB[:10] + MARK + MARK + SET
+
+
+@pytest.mark.parametrize(("digits", "is_changed"), [(18, True), (19, False)])
+def test_a_length_that_no_rdb_has_passes(digits: int, is_changed: bool) -> None:
+    lab = Lab("truncate at=rdb:7b")
+    shake_hands(lab)
+    lab.replica(ASKS_ALL)
+    header = b"$" + b"1" * digits + b"\r\n"
+    lab.master(FULL + header)
+    assert lab.at_replica.endswith(FULL + (b"$7\r\n" if is_changed else header))
+    assert len(lab.fired) == is_changed
+
+
+def test_a_place_in_an_rdb_that_is_truncated_is_not_also_a_mark() -> None:
+    lab = Lab("truncate at=rdb:10b times=all")
+    full_resync(lab, disk=True)
+    assert [(fired.text, fired.phase) for fired in lab.fired] == [
+        (f"announced 10 bytes of an RDB of {len(RDB)}", "waiting")
+    ]
+    lab = Lab("truncate at=rdb:10b times=all")
+    full_resync(lab, disk=False)
+    assert [(fired.text, fired.phase) for fired in lab.fired] == [
+        ("sent the end mark of the RDB, and swallowed the rest", "rdb")
+    ]
+
+
+@pytest.mark.parametrize("side", ["master", "replica"])
+def test_the_bytes_of_one_side_are_counted_from_the_beginning_of_the_connection(side: str) -> None:
+    whole = {"master": b"+PONG\r\n+OK\r\n+OK\r\n", "replica": PING + PORT + CAPA}[side]
+    for size, is_cut in ((len(whole), True), (len(whole) - 1, False)):
+        lab = Lab()
+        shake_hands(lab)
+        lab.plan.add(f"truncate {size}b from={side}")
+        (lab.master if side == "master" else lab.replica)(b"\n")
+        assert (lab.cut is not None) == is_cut
+        lab = Lab(f"truncate {size}b from={side}")
+        shake_hands(lab)
+        assert (lab.at_replica if side == "master" else lab.at_master) == whole[:size]
