@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import tempfile
 from collections.abc import Callable
@@ -125,6 +126,10 @@ def test_a_select_that_a_transaction_needs_stands_before_it_and_others_get_none(
         ([SET, MULTI, in_four, EXEC, MULTI, flush, EXEC], 3, [three, SET, four, MULTI, SET, EXEC, MULTI, flush, EXEC]),
         ([flush, MULTI, command("DISCARD"), MULTI, SET, EXEC], 3,
          [flush, MULTI, command("DISCARD"), three, MULTI, SET, EXEC]),
+        ([flush, MULTI, flush, ping, flush, SET, EXEC], 3, [flush, three, MULTI, flush, flush, SET, EXEC]),
+        ([SET, MULTI, ping, flush, in_four, ping, SET, EXEC], 3, [three, SET, four, MULTI, flush, SET, SET, EXEC]),
+        ([rreplay(MULTI, "3"), flush, ping, rreplay(OTHER, "3"), rreplay(EXEC, "3"), SET], None,
+         [three, MULTI, flush, OTHER, EXEC, SET]),
     ]  # fmt: skip
     for chunk in (1, 7, 50, 2**20):
         monkeypatch.setattr(append_only, "CHUNK", chunk)
@@ -132,6 +137,25 @@ def test_a_select_that_a_transaction_needs_stands_before_it_and_others_get_none(
             assert written(b"".join(stream), db)[0] == expected
     with pytest.raises(RecordingError, match="the db of the first commands"):
         written(MULTI + flush + SET + EXEC)
+
+
+def test_each_file_of_a_directory_is_forced_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: dict[str, int] = {}
+
+    def note(number: int) -> None:
+        forced[Path(f"/proc/self/fd/{number}").readlink().name] = os.fstat(number).st_size
+
+    wire = Wire()
+    wire.open()
+    wire.send(0, command("PSYNC", "?", "-1"))
+    rdb = b"REDIS0011\xff" + bytes(8)
+    wire.send(1, b"+FULLRESYNC %s 100\r\n$%d\r\n%b" % (b"a" * 40, len(rdb), rdb) + SELECT + SET)
+    read = reading(wire.packets)
+    (chapter,) = index(read).chapters()
+    monkeypatch.setattr(os, "fsync", note)
+    write_aof(read, chapter, tmp_path / "data")
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "data").iterdir()}
+    assert {name: forced.get(name) for name in sizes} == sizes
 
 
 LEFT_OUT = [
@@ -179,6 +203,10 @@ def test_a_command_of_any_length_and_number_of_arguments_is_parsed(size: int) ->
         (["EXPIRE", "k", "soon"], None),
         (["PEXPIRE", "k", "9" * 5000], None),
         (["RESTORE", "k"], None),
+        (["SET", "k", "v", "EXAT", "10"], None),
+        (["SET", "k", "v", "PXATX", "10"], None),
+        (["RESTORE", "k", "10", "x", "ABSTTLX"], ["RESTORE", "k", str(NOW + 10), "x", "ABSTTLX", "ABSTTL"]),
+        (["SET", "k", "v", "x" * 30 + "PX", "10"], None),
     ],
 )
 def test_an_expiry_becomes_a_point_in_time(sent: list[str], kept: list[str] | None) -> None:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -118,13 +119,12 @@ def test_in_between_a_file_is_forced_after_a_time_and_after_a_number_of_bytes(
     tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "SYNC_BYTES", 1000)
+    monkeypatch.setattr(writer, "SYNC_SECONDS", 3600.0)
 
     async def job() -> None:
         desk = Desk(tmp_path / "a.pcapng", sync="interval")
         await desk.put(b"x")
         await wait_inside(lambda: "file" in synced)  # the first is due at once
-        monkeypatch.setattr(writer, "SYNC_SECONDS", 3600.0)
-        desk.writer._sync_at = time.monotonic() + 3600
         synced.clear()
         await desk.put(b"y" * 100)
         assert "file" not in synced
@@ -133,6 +133,25 @@ def test_in_between_a_file_is_forced_after_a_time_and_after_a_number_of_bytes(
         desk.writer._sync_at = 0.0
         await desk.put(b"z")
         await wait_inside(lambda: synced.count("file") == 2)
+        await desk.writer.close()
+
+    running(job)
+
+
+def test_a_file_is_forced_and_checked_at_the_very_moment_it_is_due(
+    tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng", sync="interval")
+        at = time.monotonic() + 100
+        monkeypatch.setattr(writer, "time", SimpleNamespace(monotonic=lambda: at))
+        await desk.put(b"x")
+        await wait_inside(lambda: desk.writer._look_at == desk.writer._sync_at == at + writer.SYNC_SECONDS)
+        synced.clear()
+        desk.output.path.unlink()
+        desk.writer._look_at = desk.writer._sync_at = at
+        await desk.put(b"y")
+        await wait_inside(lambda: desk.spoiled and "file" in synced)
         await desk.writer.close()
 
     running(job)
@@ -313,9 +332,9 @@ def test_a_file_is_full_by_its_bytes_on_the_disk(tmp_path: Path) -> None:
     async def job() -> None:
         desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10_000))
         assert desk.writer.full_at == 10_000
-        await desk.put(bytes(5000))
-        filed = desk.writer._filed
-        assert desk.writer.full_at == pytest.approx(10_000 * filed / desk.output.size)
+        for size in (5000, 100):
+            await desk.put(bytes(size))
+            assert desk.writer.full_at == 10_000 * desk.writer.taken / desk.output.size
         await desk.writer.close()
         plain = Desk(tmp_path / "b.pcapng")
         assert plain.writer.full_at == float("inf")
@@ -481,11 +500,13 @@ def test_a_name_taken_by_another_process_is_skipped(tmp_path: Path, monkeypatch:
         desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10**6))
         names = iter([taken, free])
         monkeypatch.setattr(desk.rotation, "next", lambda: next(names))
-        desk.writer.next_file(desk.block(b"head"))
+        head = desk.block(b"head")
+        size = head.size
+        desk.writer.next_file(head)
         await wait_inside(lambda: desk.writer.path == free)
         await desk.put(bytes(1000))
-        assert desk.writer.full_at == pytest.approx(10**6 * desk.writer._filed / desk.writer._output.size)
-        assert 1000 < desk.writer._filed < 2000
+        filed = size + desk.writer.taken
+        assert desk.writer.full_at == 10**6 * filed / desk.writer._output.size
         await desk.writer.close()
         assert taken.read_bytes() == b"another's"
 
