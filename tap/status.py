@@ -52,6 +52,7 @@ class ConnectionStatus(NamedTuple):
     master_silence, replica_silence: seconds since that side's last sign of life; None if none is awaited. silent: the
         side that is silent for longer than it should be, see events.Silent; None if neither is. timeout_in: seconds until
         the master ends the connection for that, None if unknown. is_held: a fault holds bytes of the connection.
+    is_blocked: the replica takes no more at present, so the master is not read.
     buffer_bytes: in the master's output buffer for this replica, as the master says; None if it is not asked.
     bytes_from_master, bytes_from_replica: received on this connection.
     stream_bytes: bytes of the stream so far; None before it begins.
@@ -87,6 +88,7 @@ class ConnectionStatus(NamedTuple):
     timeout_in: float | None = None
     is_held: bool = False
     buffer_bytes: int | None = None
+    is_blocked: bool = False
 
     def is_current(self, conversation: Conversation) -> bool:
         """Whether the record is still right for its conversation. May be false although it is.
@@ -143,8 +145,9 @@ def connection_status(
     silence: Silence | None = None,
     is_held: bool = False,
     buffer_bytes: int | None = None,
+    is_blocked: bool = False,
 ) -> ConnectionStatus:
-    """The record of one connection. now: on the clock of the conversation's times. is_held: see ConnectionStatus."""
+    """The record of one connection. now: on the clock of the conversation's times. is_held, is_blocked: see there."""
     stream, channel = conversation.stream, conversation.rdb_channel
     payload = conversation.rdb if channel is None else channel.rdb
     rdb = acked = db = stream_bytes = None
@@ -182,4 +185,5 @@ def connection_status(
         None if silence is None else silence.timeout_in(now),
         is_held,
         buffer_bytes,
+        is_blocked,
     )

@@ -12,6 +12,7 @@ import ast
 import asyncio
 import contextlib
 import csv
+import dataclasses
 import inspect
 import io
 import json
@@ -41,7 +42,7 @@ from tap import Address, Config, LinkConfig, Tap
 from tap.bus import Bus, Told
 from tap.capture import pcapng
 from tap.cli import VERBS
-from tap.console import chaos_report, demo_story, junit, screen, send_report, stderr
+from tap.console import chaos_report, demo_story, junit, picture, screen, send_report, stderr
 from tap.console.lines import Journal, json_line, log_line
 from tap.console.live import LiveView
 from tap.console.replay_view import ReplayView
@@ -132,15 +133,16 @@ def test_the_live_view_draws_without_harm() -> None:
         view(told(event))
     view.complain(PLANT)
     assert harm(view.summary()) is None
-    frames = [view.frame(time.time()), made(screen.Frame)]
-    hint = made(screen.Frame)
-    hint.lines.clear()
-    for frame in (*frames, hint):
+    frame = made(picture.Frame)
+    pages = [dataclasses.replace(frame, page=page, chosen=0) for page in ("overview", "link", "faults", "events", "help")]
+    empty = dataclasses.replace(pages[0], lines=(), chosen=None)
+    without = dataclasses.replace(pages[0], lines=(dataclasses.replace(frame.lines[0], replica=""),))
+    for frame in (view.frame(time.time()), *pages, empty, without):
         for width in (40, 60, 75, 125, 170, 5000):
             said = drawn(screen.draw(frame, width, 60), width=width)
             assert harm(said, lines=width == 5000) is None
             assert max(map(len, said.splitlines())) <= width
-        assert SEEN in said
+        assert SEEN in said or frame.page == "help"
 
 
 def test_a_replay_draws_without_harm() -> None:

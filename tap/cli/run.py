@@ -156,8 +156,9 @@ async def _relay(
     _warn_of_tls(tap.config)
     async with tap:
         if ui == "live":
-            signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z would stop the links, too
-            view = LiveView(tap, console)
+            for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):  # Ctrl-Z, or a key read in the background
+                signal.signal(number, signal.SIG_IGN)  # would stop the links, too
+            view = LiveView(tap, console, stop.set)
             tap.bus.subscribe(view, without=COUNTLESS)
             asyncio.get_running_loop().set_exception_handler(LoopTrouble(view.complain))
             view.start()

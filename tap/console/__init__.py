@@ -3,7 +3,11 @@
     terminal, stderr         the border that all text passes: nothing from outside acts as a command or as markup
     sentences                an event in words: plain text without a style
     lines                    `--ui log` and `--ui json`: one line per event
-    live, screen             the live view: what is kept, and one frame, drawn
+    live, followed           the live view: what is kept of the tap, and of each replica
+    picture                  what one frame of it shows
+    screen, pages, parts     one frame, drawn: the overview, the other pages, what they have in common
+    walk, keyboard           where its viewer stands, and keys from a terminal
+    charts, elision          figures over time; names in columns that are too narrow
     figures                  numbers in words
     trouble                  errors in the event loop itself
     demo_story               what `redis-tap demo` shows

@@ -1,48 +1,65 @@
-"""`--ui live`: the whole terminal, redrawn twice a second.
+"""`--ui live`: the whole terminal, redrawn twice a second and at each key.
 
 The event loop only copies figures into a Frame, which is immutable from then on. A separate thread draws the newest
 frame, and a terminal that blocks holds up nothing but that thread.
+
+What a frame costs does not grow with what the tap has: of the rows only those that the terminal has room for are copied,
+events are kept in limited numbers, and after a frame that took long (the Status of 10,000 connections) the next one comes
+later, so that frames take at most a twentieth of the loop's time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
+import signal
 import sys
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from rich.live import Live
 
 from tap.bus import Told
 from tap.console.figures import seconds, size
-from tap.console.screen import Frame, Happening, Line, Ranking, draw
-from tap.console.sentences import is_alarming, sentence
+from tap.console.followed import Followed, record
+from tap.console.keyboard import Keyboard
+from tap.console.parts import chart_dots
+from tap.console.picture import EVENTS, FAULTS, LINK, Attempt, Detail, FaultLine, Frame, Happening, Line, Loop, Ranking
+from tap.console.screen import draw
+from tap.console.sentences import is_alarming, remedy, sentence
 from tap.console.terminal import Terminal
+from tap.console.walk import Walk
 from tap.printable import one_line
+from tap.relay.transparent import rule
 from tap.replication import events
-from tap.replication.events import Role, Side
+from tap.replication.events import Role
 from tap.replication.phase import Phase
-from tap.status import ConnectionStatus
+from tap.status import ConnectionStatus, LinkStatus, Status
 from tap.tap import Tap
 
 log = logging.getLogger(__name__)
 
 FRAME_SECONDS = 0.5
+SHARE = 20  # of the loop's time: one part in so many may go to frames
 SAMPLE_SECONDS = 1.0
-HISTORY = 360  # samples: six minutes
 GONE_SECONDS = 60.0  # for which a replica that left stays in sight
 MAX_REPLICAS = 500  # a client may announce thousands of names
+MAX_CONNECTIONS = 2000  # whose beginnings are kept until it is known what they are
 MAX_TIMELINE = 200
-MAX_WORDS = 500  # characters of a line in the timeline; an error that a master answers may have 64 KB
+MAX_LOG = 500
+MAX_WORDS = 500  # characters of an event; an error that a master answers may have 64 KB
+MAX_LOOPS = 100
+MAX_FAULTS = 200
 MAX_RANKED = 10
 MAX_NAMES = 1000  # of commands; real traffic has fewer
+MAX_SUMMED = 20  # replicas in the summary
 OTHER = "(other)"
 
-# What the timeline shows: resyncs with their reasons, and what goes wrong.
+# What the timeline shows: resyncs with their reasons, and what goes wrong. The page of events shows all others, too.
 TIMELINE = (
     events.FullResync,
     events.PartialResync,
@@ -81,83 +98,31 @@ _Key = tuple[str, str, int | None]
 
 
 def _key(link: str, replica: str, connection: int) -> _Key:
-    """The key of a line: a replica over all of its connections, or one connection of a client that announces no port."""
+    """The key of a row: a replica over all of its connections, or one connection of a client that announces no port."""
     announced = replica.startswith("[") or replica.count(":") == 1
     return link, replica, None if announced else connection
-
-
-@dataclass(slots=True)
-class _Replica:
-    """One replica over all of its connections."""
-
-    line: Line
-    connection: int = 0
-    passes_by: bool = False  # a client that is not a replica: its line goes when it does
-    rates: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    gone_since: float | None = None
-    waiting_since: float | None = None
-    total: int = 0
-    stream_total: int = 0
-    seen: int = 0  # of the current connection
-    stream_seen: int = 0
-    sampled: tuple[float, int, int] | None = None
-
-    def take(self, status: ConnectionStatus, now: float) -> None:
-        """Take the figures of its current connection."""
-        line = self.line
-        if status.number != self.connection:
-            self.connection = status.number
-            self.seen = self.stream_seen = 0
-            self.waiting_since = None
-        self.gone_since = None
-        self.passes_by = status.role is not Role.REPLICA
-        if status.phase is not Phase.WAITING:
-            self.waiting_since = None
-        elif self.waiting_since is None:
-            self.waiting_since = now
-        line.waited = 0.0 if self.waiting_since is None else now - self.waiting_since
-        line.phase = status.phase.value
-        line.replid = status.replid
-        line.offset = status.offset
-        if status.stream_bytes is not None:
-            line.db = status.db
-        line.lag_bytes, line.lag_seconds, line.lag_at_least = status.lag_bytes, status.lag_seconds, status.lag_at_least
-        line.silent_side = "" if status.silent is None else status.silent.value
-        silence = status.master_silence if status.silent is Side.MASTER else status.replica_silence
-        line.silence, line.timeout_in, line.is_held = silence or 0.0, status.timeout_in, status.is_held
-        rdb = status.rdb
-        if rdb is not None:
-            line.rdb_received, line.rdb_size = rdb.received, rdb.size
-            line.rdb_keys, line.rdb_announced = rdb.keys, rdb.announced
-        line.beside = None if status.rdb_channel_bytes is None else status.stream_bytes
-        received = status.bytes_from_master + (status.rdb_channel_bytes or 0)
-        streamed = status.stream_bytes or 0
-        self.total += max(0, received - self.seen)
-        self.stream_total += max(0, streamed - self.stream_seen)
-        self.seen, self.stream_seen = received, streamed
-        line.passed = self.total
-
-    def sample(self, now: float) -> None:
-        """Take a sample of the rates; called once a second."""
-        if self.sampled is not None:
-            at, total, stream_total = self.sampled
-            elapsed = max(now - at, 0.001)
-            self.line.rate = (self.total - total) / elapsed
-            self.rates.append((self.stream_total - stream_total) / elapsed)
-        self.sampled = now, self.total, self.stream_total
 
 
 class LiveView:
     """An observer of the bus that draws. Frames may be late, but the tap never waits for them."""
 
-    def __init__(self, tap: Tap, console: Terminal | None = None) -> None:
+    def __init__(self, tap: Tap, console: Terminal | None = None, end: Callable[[], None] | None = None) -> None:
+        """end: called when the viewer presses q; None: keys are not read."""
         self._tap = tap
         self._console = console or Terminal()
-        self._replicas: dict[_Key, _Replica] = {}
+        self._replicas: dict[_Key, Followed] = {}
+        self._attempts: dict[int, Attempt] = {}  # by connection
         self._by_count: Counter[str] = Counter()
         self._by_bytes: Counter[str] = Counter()
         self._timeline: deque[Happening] = deque(maxlen=MAX_TIMELINE)
+        self._log: deque[Happening] = deque(maxlen=MAX_LOG)
+        self._loops: dict[tuple[str, str], Loop] = {}
+        self._alerts: Counter[tuple[str, str]] = Counter()  # in force, by link and replica
+        self._past_faults: dict[str, FaultLine] = {}
+        self._unreachable: dict[str, str] = {}  # by link
         self._troubles: deque[str] = deque(maxlen=3)  # of observers
+        self._status = Status(time.time(), ())
+        self._ordinary = 0  # connections of other clients
         self._started = time.time()
         self._sampled = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -165,11 +130,14 @@ class LiveView:
         self._new_frame = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._draw, name="live view", daemon=True)
+        self._walk = Walk(end or (lambda: None))
+        self._keyboard = None if end is None else Keyboard(self._pressed)
+
+    # ---- events ----
 
     def __call__(self, told: Told) -> None:
         """Take an event, as an observer of the bus."""
         event = told.event
-        key = _key(told.link, told.replica, told.connection)
         if isinstance(event, events.Commands):
             for name, share in event.by_name.items():
                 if name not in self._by_count and len(self._by_count) >= MAX_NAMES:
@@ -177,108 +145,289 @@ class LiveView:
                 self._by_count[name] += share.count
                 self._by_bytes[name] += share.bytes
             return
-        if isinstance(event, events.FullResync):
-            self._replica(key).line.full_resyncs += 1
-        if isinstance(event, events.PartialResync):
-            self._replica(key).line.partial_resyncs += 1
-        if isinstance(event, events.LinkClosed) and event.role is Role.REPLICA and event.offset is not None:
-            self._replica(key).line.offset = event.offset
+        self._account(told)
+        self._judge(told)
         said = sentence(event)
-        if said is None or not isinstance(event, TIMELINE):
+        if said is None:
             return
-        if isinstance(event, events.LinkClosed) and event.role is Role.RDB_CHANNEL and event.phase == "done":
-            return  # the ordinary end of a sync's second connection
         if isinstance(event, events.ObserverTrouble):
             self._troubles.append(said)
         if len(said) > MAX_WORDS:
             said = f"{said[:MAX_WORDS]}..."
-        self._happened(Happening(told.time, told.replica or told.link, said, is_alarming(event)))
+        new = Happening(told.time, told.link, told.replica, said, is_alarming(event))
+        is_end_of_channel = (
+            isinstance(event, events.LinkClosed) and event.role is Role.RDB_CHANNEL and event.phase == "done"
+        )
+        self._happened(new, is_major=isinstance(event, TIMELINE) and not is_end_of_channel)
 
     def complain(self, words: str) -> None:
         """Show a problem of redis-tap itself."""
-        self._happened(Happening(time.time(), "redis-tap", words, True))
+        self._happened(Happening(time.time(), "", "redis-tap", words, True), is_major=True)
 
-    def _happened(self, new: Happening) -> None:
-        last = self._timeline[-1] if self._timeline else None
-        if last is not None and (last.replica, last.words) == (new.replica, new.words):
-            self._timeline[-1] = dataclasses.replace(new, times=last.times + 1)
-        else:
-            self._timeline.append(new)
+    def _account(self, told: Told) -> None:
+        """Take an event into the account of its connection, and of its replica."""
+        event, number = told.event, told.connection
+        key = _key(told.link, told.replica, number)
+        if isinstance(event, events.LinkOpened):
+            self._attempts[number] = Attempt(number, event.peer)
+            if len(self._attempts) > MAX_CONNECTIONS:
+                del self._attempts[next(iter(self._attempts))]
+        attempt = self._attempts.get(number)
+        if isinstance(event, events.FullResync | events.PartialResync):
+            replica = self._replica(key)
+            if isinstance(event, events.FullResync):
+                replica.line.full_resyncs += 1
+            else:
+                replica.line.partial_resyncs += 1
+            if attempt is not None:
+                replica.join(attempt)
+        if isinstance(event, events.RdbStarted | events.RdbFinished) and event.channel is events.Channel.RDB:
+            followed = self._replicas.get(key)  # the RDB is that of its main connection
+            attempt = followed.attempts[-1] if followed is not None and followed.attempts else None
+        if attempt is not None:
+            record(attempt, told)
+        if isinstance(event, events.LinkClosed):
+            self._attempts.pop(number, None)
+            if event.role is Role.REPLICA:
+                followed = self._replica(key)
+                if attempt is not None:
+                    followed.join(attempt)
+                if event.offset is not None:
+                    followed.line.offset = event.offset
+
+    def _judge(self, told: Told) -> None:
+        """Take an event that says how a link, a replica or a fault stands."""
+        event, place = told.event, (told.link, told.replica)
+        if isinstance(event, events.MasterUnreachable):
+            self._unreachable[told.link] = f"the master {event.master} cannot be reached: {event.text}"
+        elif isinstance(event, events.Verdict):
+            self._loops.pop(place, None)
+            if len(self._loops) < MAX_LOOPS:
+                words = sentence(event) or ""
+                self._loops[place] = Loop(*place, event.cause, event.count, event.period, remedy(event), words)
+        elif isinstance(event, events.VerdictOver):
+            self._loops.pop(place, None)
+        elif isinstance(event, events.Alert):
+            if place in self._alerts or len(self._alerts) < MAX_REPLICAS:
+                self._alerts[place] += 1
+        elif isinstance(event, events.AlertOver) and place in self._alerts:
+            self._alerts[place] -= 1
+            if self._alerts[place] <= 0:
+                del self._alerts[place]
+        elif isinstance(event, events.FaultExpired):
+            self._past_faults.pop(event.fault, None)
+            self._past_faults[event.fault] = FaultLine(event.fault, event.spec, "over", event.fired, event.bytes)
+            if len(self._past_faults) > MAX_FAULTS:
+                del self._past_faults[next(iter(self._past_faults))]
+
+    def _happened(self, new: Happening, *, is_major: bool) -> None:
+        _append(self._log, new)
+        if is_major:
+            _append(self._timeline, new)
+        followed = self._replicas.get((new.link, new.replica, None))
+        if followed is not None:
+            _append(followed.happened, new)
+
+    # ---- start and end ----
 
     def start(self) -> None:
         self._thread.start()
+        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):  # not in the main thread
+            asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._refresh)
         self._tick()
 
     def stop(self) -> None:
         """Leave the terminal as it was; wait only briefly if it is stopped."""
         if self._timer is not None:
             self._timer.cancel()
+        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGWINCH)
         self._stopping = True
         self._new_frame.set()
         self._thread.join(1.0)
+        if self._keyboard is not None:
+            self._keyboard.close()
 
     def summary(self) -> str:
         """The lines to leave on the terminal after the picture."""
         said = [f"redis-tap: up {seconds(time.time() - self._started)}"]
-        for replica in self._replicas.values():
-            line = replica.line
-            resyncs = f"{line.full_resyncs} full and {line.partial_resyncs} partial resyncs"
-            said.append(f"  {line.replica}: {resyncs}, {size(line.passed)} passed, {line.phase}")
-        said += [f"  {one.words}" for one in self._timeline if one.words.startswith("FULL RESYNC")][-3:]
+        by_link: dict[str, list[Followed]] = {one.name: [] for one in self._status.links if one.master is not None}
+        for (link, _, _), followed in self._replicas.items():
+            by_link.setdefault(link, []).append(followed)
+        routes = {one.name: f", {one.address} to {one.master}" for one in self._status.links if one.master is not None}
+        for link, replicas in by_link.items():
+            said.append(f"  link {link}{routes.get(link, '')}{'' if replicas else ': no replica'}")
+            for one in sorted(replicas, key=lambda one: one.line.replica)[:MAX_SUMMED]:
+                line, partial = one.line, "resync" if one.line.partial_resyncs == 1 else "resyncs"
+                resyncs = f"{line.full_resyncs} full and {line.partial_resyncs} partial {partial}"
+                last = f", last in phase {one.last_phase}" if one.last_phase else ""
+                said.append(f"    replica {line.replica}: {resyncs}, {size(line.passed)} passed{last}")
+            if len(replicas) > MAX_SUMMED:
+                said.append(f"    and {len(replicas) - MAX_SUMMED} more replicas")
+        said += [f"  {one.replica}: {one.words}" for one in self._timeline if one.words.startswith("FULL RESYNC")][-3:]
         said += [f"  {one}" for one in self._troubles]
         return "\n".join(map(one_line, said))
 
+    # ---- frames ----
+
     def _tick(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(FRAME_SECONDS, self._tick)
+        began = time.perf_counter()
+        if self._keyboard is not None:
+            if self._thread.is_alive():
+                self._keyboard.keep()
+            else:
+                self._keyboard.close()
         self._frame = self.frame(time.time())
+        self._new_frame.set()
+        pause = max(FRAME_SECONDS, SHARE * (time.perf_counter() - began))
+        self._timer = asyncio.get_running_loop().call_later(pause, self._tick)
+
+    def _pressed(self, keys: list[str]) -> None:
+        rows = self._rows()
+        with_link = sum(followed.gone_since is None for followed in self._replicas.values())
+        for key in keys:
+            self._walk.press(key, [key for key, _ in rows], with_link)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Draw anew what is known."""
+        self._frame = self._picture(time.time())
         self._new_frame.set()
 
     def frame(self, now: float) -> Frame:
-        """Take the current figures of all connections."""
-        status = self._tap.status()
-        connections = status.connections
+        """Take the current figures of all connections. now: seconds since the epoch."""
+        self._status = status = self._tap.status()
         present: set[_Key] = set()
+        channels: dict[tuple[str, str], ConnectionStatus] = {}
+        saving = {one.name: None if one.inspected is None else one.inspected.is_saving for one in status.links}
+        connections = status.connections
         for one in connections:
+            if one.role is Role.RDB_CHANNEL:
+                channels[one.link, one.replica] = one
+        for one in connections:
+            if one.bytes_from_master and one.link in self._unreachable:
+                del self._unreachable[one.link]
             if one.role in SHOWN and len(present) < MAX_REPLICAS:
                 key = _key(one.link, one.replica, one.number)
                 present.add(key)
-                self._replica(key).take(one, now)
-        for key, replica in tuple(self._replicas.items()):
+                followed = self._replica(key)
+                attempt = self._attempts.get(one.number)
+                if attempt is not None:
+                    followed.join(attempt)
+                followed.take(one, channels.get((one.link, one.replica)), now, is_saving=saving.get(one.link))
+        for key, followed in tuple(self._replicas.items()):
             if key in present:
                 continue
-            if replica.gone_since is None:
-                replica.gone_since = now
-                replica.line.phase = "gone"
-                replica.line.lag_bytes = replica.line.lag_seconds = None
-                replica.line.silent_side = ""
+            followed.leave(now)
             _, _, connection = key
-            if replica.passes_by or connection is not None or now - replica.gone_since > GONE_SECONDS:
+            if followed.passes_by or connection is not None or now - (followed.gone_since or now) > GONE_SECONDS:
                 del self._replicas[key]
+        self._ordinary = sum(one.phase is Phase.ORDINARY for one in connections)
         if now - self._sampled >= SAMPLE_SECONDS * 0.9:
             self._sampled = now
-            for replica in self._replicas.values():
-                replica.sample(now)
-        recorder = self._tap.recorder
+            for followed in self._replicas.values():
+                followed.sample(now)
+        return self._picture(now)
+
+    def _rows(self) -> list[tuple[_Key, Followed | LinkStatus]]:
+        """What has a row: replicas by link, and links without any. If not all fit, those in trouble come first."""
+        order = {one.name: number for number, one in enumerate(self._status.links)}
+        rows: list[tuple[_Key, Followed | LinkStatus]] = [*self._replicas.items()]
+        taken = {link for link, _, _ in self._replicas}
+        if any(one.master is None for one in self._status.links):
+            taken |= {one.name for one in self._status.links if one.master is None and self._replicas}
+        rows += [((one.name, "", None), one) for one in self._status.links if one.name not in taken]
+
+        def place(row: tuple[_Key, Followed | LinkStatus]) -> tuple[int, int, str, str, int]:
+            (link, replica, connection), _ = row
+            return order.get(link, len(order)), self._severity(row) == 3, link, replica, connection or 0
+
+        if len(rows) > self._console.height // 2:
+            return sorted(rows, key=lambda row: (self._severity(row), place(row)))
+        return sorted(rows, key=place)
+
+    def _severity(self, row: tuple[_Key, Followed | LinkStatus]) -> int:
+        (link, replica, _), of = row
+        if (link, replica) in self._loops or (link, replica) in self._alerts:
+            return 0
+        return of.line.severity if isinstance(of, Followed) else 0 if link in self._unreachable else 3
+
+    def _line(self, key: _Key, of: Followed | LinkStatus) -> Line:
+        link, name, _ = key
+        if isinstance(of, LinkStatus):
+            line = Line("", link, "no replica", master=str(of.master or ""), trouble=self._unreachable.get(link, ""))
+            line.hint = _hint(of)
+            return line
+        line = of.row()
+        loop = self._loops.get((link, name))
+        line.loop, line.alerts = "" if loop is None else loop.cause, self._alerts[link, name]
+        return line
+
+    def _picture(self, now: float) -> Frame:
+        """The frame of what is known, for the place where the viewer stands."""
+        width, height = self._console.size
+        walk, rows = self._walk, self._rows()
+        if walk.page == LINK and walk.key not in {key for key, _ in rows}:
+            walk.press("esc", (), 0)
+        at = walk.at([key for key, _ in rows])
+        first = max(0, min(at - height // 2, len(rows) - height))
+        lines = tuple(self._line(key, of) for key, of in rows[first : first + height])
+        chosen, detail, charts = at - first if self._keyboard is not None and rows else None, None, None
+        if rows:
+            _, of = rows[at]
+            if isinstance(of, Followed):
+                charts = of.charts(chart_dots(width))
+            if walk.page == LINK:
+                detail = Detail(lines[at - first])
+                if isinstance(of, Followed):
+                    attempts = tuple(one.copy() for one in of.attempts)
+                    detail = Detail(lines[at - first], attempts, tuple(of.happened))
+        links, recorder = self._status.links, self._tap.recorder
         return Frame(
-            routes=[(str(one.address), str(one.master or "")) for one in status.links],
+            routes=tuple((str(one.address), str(one.master or "")) for one in links),
+            now=now,
             up=now - self._started,
-            ordinary=sum(one.phase is Phase.ORDINARY for one in connections),
-            lines=[replica.line.copy(tuple(replica.rates)) for replica in self._replicas.values()],
-            by_count=_ranking(self._by_count),
-            by_bytes=_ranking(self._by_bytes),
-            timeline=tuple(self._timeline),
-            faults=tuple(armed.name for armed in self._tap.faults.armed),
+            lines=lines,
+            rankings=(
+                _ranking("commands by count", self._by_count),
+                _ranking("commands by bytes", self._by_bytes, of_bytes=True),
+            ),
+            timeline=tuple(self._timeline)[-height:],
+            rows=len(rows),
+            first=first,
+            chosen=chosen,
+            replicas=sum(one.gone_since is None for one in self._replicas.values()),
+            ordinary=self._ordinary,
+            loops=tuple(self._loops.values()),
+            faults=self._faults(),
+            charts=charts,
+            page=walk.page,
+            detail=detail,
+            log=tuple(self._log) if walk.page in (EVENTS, FAULTS) else (),
+            scroll=walk.scroll,
+            has_keys=self._keyboard is not None and self._keyboard.is_read,
+            notice=walk.notice,
             recording="" if recorder is None else recorder.path.name,
             trouble="" if recorder is None else recorder.trouble_so_far,
         )
 
-    def _replica(self, key: _Key) -> _Replica:
+    def _faults(self) -> tuple[FaultLine, ...]:
+        armed = self._tap.faults.armed[:MAX_FAULTS]
+        return (
+            *(
+                FaultLine(one.name, one.spec, "at work" if one.at_work else "armed", one.fired, one.bytes)
+                for one in armed
+            ),
+            *self._past_faults.values(),
+        )
+
+    def _replica(self, key: _Key) -> Followed:
         """The replica of this key. If there are too many, it takes the place of one that has gone, or is not shown."""
         found = self._replicas.get(key)
         if found is not None:
             return found
         link, name, _ = key
-        new = _Replica(Line(replica=name, link=link))
+        new = Followed(Line(replica=name, link=link))
         if len(self._replicas) >= MAX_REPLICAS:
             gone = next((other for other, one in self._replicas.items() if one.gone_since is not None), None)
             if gone is None:
@@ -302,12 +451,32 @@ class LiveView:
                     self._new_frame.clear()
                     if self._frame is not None:
                         width, height = self._console.size
-                        live.update(draw(self._frame, width, height), refresh=True)
+                        live.update(draw(self._frame, width, height, self._reach), refresh=True)
         except OSError:
             return
         except Exception:  # by now the terminal is as it was before
             log.exception("the live view failed and has ended; the links go on. Please report this")
 
+    def _reach(self, last: int) -> None:
+        """How far the page may be moved, as the drawing thread found. The next key keeps to it."""
+        self._walk.last = last
 
-def _ranking(counts: Counter[str]) -> Ranking:
-    return Ranking(sum(counts.values()), counts.most_common(MAX_RANKED))
+
+def _append(happened: deque[Happening], new: Happening) -> None:
+    """Append, or count, if the last one says the same."""
+    last = happened[-1] if happened else None
+    if last is not None and (last.link, last.replica, last.words) == (new.link, new.replica, new.words):
+        happened[-1] = dataclasses.replace(new, times=last.times + 1)
+    else:
+        happened.append(new)
+
+
+def _hint(link: LinkStatus) -> str:
+    """What makes a replica of this link."""
+    if link.master is None:
+        return f"on this machine, as root: {rule(link.address.port)}"
+    return f"on a replica: REPLICAOF {link.address.to_dial} {link.address.port}"
+
+
+def _ranking(title: str, counts: Counter[str], *, of_bytes: bool = False) -> Ranking:
+    return Ranking(title, sum(counts.values()), tuple(counts.most_common(MAX_RANKED)), of_bytes)

@@ -1,229 +1,256 @@
-"""One frame of the live view, drawn for a terminal of any size."""
+"""One frame of the live view, drawn for a terminal of any size: the overview, or one of the pages.
+
+The overview, from the top: the header, loops of full resyncs, the rows, charts of the chosen row, rankings, the timeline,
+what the keys do. A row has as many columns as fit, by their priority; what does not fit is below it, together with the
+state of a resync, while the terminal is high enough. Charts and rankings appear where there is room for them.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.console import RenderableType
 
+from tap.console.elision import apart
 from tap.console.figures import seconds, size, sparkline
-from tap.console.terminal import Text, Words, stacked, wrapped
-from tap.relay.transparent import rule
+from tap.console.pages import page
+from tap.console.parts import NARROW, charts, indented, phase_style, progress, state, title
+from tap.console.picture import EVENTS, OVERVIEW, Frame, Line, Loop, Ranking
+from tap.console.terminal import Text, Words, stacked
+from tap.printable import one_line
 
-WIDE = 120  # columns from which a replica takes a single line
-NARROW = 70  # columns below which the replication ID and one of the two rankings are left out
-MAX_HINTS = 5
-LINK, ADDRESS = 12, 21  # columns for the name of a link, and for a name that is a master's address
-VERY_WIDE = 160  # columns from which the replication ID is shown in full
-
-_PHASE_STYLE = {"stream": "green", "rdb": "cyan", "loading": "cyan", "opaque": "red", "gone": "red"}
-
-
-@dataclass(slots=True)
-class Line:
-    """What is shown of one replica.
-
-    rate: bytes per second. rates: the same over time, but of the stream only, because an RDB would dwarf it. waited:
-    seconds in the phase "waiting", in which no other figure changes. silent_side: which side has been silent for longer
-    than it should be, for *silence* seconds; "" if neither. timeout_in: seconds until its master ends the connection for
-    that, None if unknown. is_held: a fault holds bytes.
-    """
-
-    replica: str
-    link: str
-    phase: str = "connect"
-    replid: str | None = None
-    offset: int | None = None
-    lag_bytes: int | None = None
-    lag_seconds: float | None = None
-    lag_at_least: bool = False
-    silent_side: str = ""
-    silence: float = 0.0
-    timeout_in: float | None = None
-    is_held: bool = False
-    db: int | None = None
-    full_resyncs: int = 0
-    partial_resyncs: int = 0
-    passed: int = 0
-    rate: float = 0.0
-    rates: tuple[float, ...] = ()
-    rdb_received: int = 0
-    rdb_size: int | None = None
-    rdb_keys: int = 0
-    rdb_announced: int = 0  # keys
-    beside: int | None = None  # bytes of the stream received on the main connection of a two-connection sync
-    waited: float = 0.0
-
-    def copy(self, rates: tuple[float, ...]) -> Line:
-        return dataclasses.replace(self, rates=rates)
+RANKING = 38  # columns of a ranking at least
+TIMELINE = 4  # lines of the timeline at least, its title included
+FEW = 8  # lines below which the overview has rows alone
+HANGING = 100  # columns from which events are indented below their time
+MAX_LOOPS = 2
+KEYS = "↑↓ choose  Enter one link  f faults  e events  ? help  q quit"
+PAGE_KEYS = "↑↓ move  Esc back  f faults  e events  ? help  q quit"
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """The total over all names, and the names with the highest figures."""
-
-    total: int
-    first: list[tuple[str, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """A line of the timeline. times: how often it happened in a row; time: of the last one."""
-
-    time: float
-    replica: str
-    words: str
-    alarming: bool
-    times: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Everything that one picture shows.
-
-    routes: the address where replicas connect, and its master; "" if each redirected connection has its own master.
-    faults: the names of those armed. recording: the file being written. trouble: what is missing from the recording and
-    why; "" if nothing is.
-    """
-
-    routes: list[tuple[str, str]]
-    up: float
-    ordinary: int
-    lines: list[Line]
-    by_count: Ranking
-    by_bytes: Ranking
-    timeline: tuple[Happening, ...]
-    faults: tuple[str, ...] = ()
-    recording: str = ""
-    trouble: str = ""
-
-
-def draw(frame: Frame, width: int, height: int) -> RenderableType:
-    """The frame, in at most *height* lines of *width* columns."""
-    lines = sorted(frame.lines, key=lambda line: (line.phase == "gone", line.link, line.replica))
-    wide = width >= WIDE
-    shown = lines[: max(1, height - 15 - bool(frame.trouble) if wide else (height - 13 - bool(frame.trouble)) // 2)]
-    parts: list[tuple[RenderableType, int]] = [(_header(frame, width), 1)]
+def draw(frame: Frame, width: int, height: int, reach: Callable[[int], None] = lambda last: None) -> RenderableType:
+    """The frame, in at most *height* lines of *width* columns. reach: called with how far the page may be moved."""
+    above = [_header(frame, width)]
     if frame.trouble:
-        alarm = Words(f" RECORDING {frame.recording}: {frame.trouble}", style="bold white on red")
-        alarm.truncate(width, overflow="ellipsis", pad=True)
-        parts.append((alarm, 1))
-    if not lines:
-        parts.append(_hint(frame, width))
-    else:
-        more = len(lines) - len(shown)
-        parts.append((_replicas(frame, shown, more, width), len(shown) + 4 + (more > 0)))
-        if not wide:
-            parts.append((_throughput(shown, width), len(shown) + 2))
-    left = height - sum(used for _, used in parts)
-    top = 3 if left < 18 else 5 if left < 25 else 10
-    if left >= top + 2 + 4:
-        parts.append((_commands(frame, top, width), top + 2))
-        left -= top + 2
-    if left >= 3:
-        parts.append((_timeline(frame, left - 2, width), left))
-    return Group(*(part for part, _ in parts))
+        above.append(Words(f" RECORDING {frame.recording}: {frame.trouble}", style="bold white on red"))
+    below = [_keys(frame, width)] if frame.has_keys and height >= FEW else []
+    room = max(0, height - len(above) - len(below))
+    body = _overview(frame, width, room) if frame.page == OVERVIEW else _moved(frame, page(frame, width), room, reach)
+    body += [Words()] * (room - len(body)) if below else []
+    lines = [*above, *body[:room], *below]
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
+    if frame.trouble:
+        lines[1].truncate(width, pad=True)
+    return stacked(*lines[: max(2, height)])
 
 
-def _header(frame: Frame, width: int) -> Words:
+def _moved(frame: Frame, lines: list[Text], room: int, reach: Callable[[int], None]) -> list[Text]:
+    last = max(0, len(lines) - room)
+    reach(last)
+    start = min(frame.scroll, last)
+    if frame.page == EVENTS:  # the newest are in sight until they are moved
+        start = last - start
+    return lines[start : start + room]
+
+
+def _header(frame: Frame, width: int) -> Text:
     routes = [f"{listen} → {master or 'where each connection was going'}" for listen, master in frame.routes]
     route = routes[0] if len(routes) == 1 else f"{len(routes)} links"
-    here = sum(line.phase != "gone" for line in frame.lines)
-    right = f"{here} replica{'' if here == 1 else 's'}"
+    said = [f"{frame.replicas} replica{'' if frame.replicas == 1 else 's'}"]
     if frame.ordinary:
-        right += f", {frame.ordinary} ordinary"
-    if frame.faults:
-        right += f", {len(frame.faults)} fault{'' if len(frame.faults) == 1 else 's'}"
+        said.append(f"{frame.ordinary} ordinary")
+    armed = sum(one.state != "over" for one in frame.faults)
+    if armed:
+        said.append(f"{armed} fault{'' if armed == 1 else 's'}")
     if frame.recording:
-        right += f", recording {frame.recording}"
-    right += f"  up {seconds(frame.up)} "
+        said.append(f"recording {frame.recording}")
+    right = f"{', '.join(said)}  up {seconds(round(frame.up))} "
     text = Words.assemble((" redis-tap ", "bold reverse"), " ", (route, "bold"))
     text.truncate(max(10, width - len(right) - 1), overflow="ellipsis")
     text.append(" " * max(1, width - text.cell_len - len(right)) + right)
-    text.truncate(width)
     return text
 
 
-def _hint(frame: Frame, width: int) -> tuple[RenderableType, int]:
-    lines = [Words("No replica yet. On one:")]
-    for listen, master in frame.routes[:MAX_HINTS]:
-        host, _, port = listen.rpartition(":")
-        if not master:
-            lines.append(Words.assemble("  ", (rule(int(port)), "bold"), "  (on this machine, as root)"))
-            continue
-        lines.append(Words.assemble("  ", (f"REPLICAOF {host.strip('[]')} {port}", "bold"), f"  to follow {master}"))
-    said = stacked(*lines)
-    used = len(wrapped(said, max(1, width - 4))) + 2
-    return Panel(said, title="replicas", title_align="left"), used
+def _keys(frame: Frame, width: int) -> Text:
+    if frame.notice:
+        return Words(f" {frame.notice}", style="bold yellow")
+    return Words(f" {KEYS if frame.page == OVERVIEW else PAGE_KEYS}", style="dim")
 
 
-def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> RenderableType:
-    wide, very_wide = width >= WIDE, width >= VERY_WIDE
-    is_transparent = not all(master for _, master in frame.routes)
-    link = ADDRESS if is_transparent else LINK if len(frame.routes) > 1 else 0  # columns
-    table = Table(box=box.ROUNDED, expand=True, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-    table.add_column("replica", no_wrap=True, min_width=15, ratio=1 if width < NARROW else None)
-    if link:
-        table.add_column("link", no_wrap=True, max_width=link)
-    table.add_column("phase", no_wrap=True)
-    if width >= NARROW:
-        id_width = None if not wide else 40 if very_wide else 14
-        table.add_column("replication ID", no_wrap=True, width=id_width, min_width=14, ratio=None if wide else 1)
-    table.add_column("offset", justify="right", no_wrap=True)
-    table.add_column("lag", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("db", justify="right", no_wrap=True)
-        table.add_column("full/partial", justify="right", no_wrap=True)
-        table.add_column("passed", justify="right", no_wrap=True)
-        table.add_column("now", justify="right", no_wrap=True)
-        table.add_column("last minutes", no_wrap=True, ratio=1)
-    for line in lines:
-        cells: list[RenderableType] = [Words(line.replica)]
-        if link:
-            cells.append(Words(line.link))
-        cells += [
-            Words(_phase(line), style=_phase_style(line)),
-            *([Words(line.replid or "?")] if width >= NARROW else []),
-            "?" if line.offset is None else str(line.offset),
-            _lag(line),
-        ]
-        if wide:
-            cells += [
-                "?" if line.db is None else str(line.db),
-                f"{line.full_resyncs}/{line.partial_resyncs}",
-                size(line.passed),
-                f"{size(line.rate)}/s",
-                _course(line, max(8, width - (130 if very_wide else 105) - (link + 1 if link else 0))),
-            ]
-        table.add_row(*cells, style="dim" if line.phase == "gone" else "")
-    if more:
-        table.caption = f"and {more} more"
-    return table
+# ---- the overview ----
 
 
-def _throughput(lines: list[Line], width: int) -> RenderableType:
-    grid = Table.grid(padding=(0, 1), expand=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, justify="right", min_width=10)
-    grid.add_column(no_wrap=True, ratio=1)
-    for line in lines:
-        resyncs = f"{line.full_resyncs} full {line.partial_resyncs} partial"
-        grid.add_row(Words(line.replica), resyncs, f"{size(line.rate)}/s", _course(line, max(8, width - 56)))
-    return Panel(grid, title="resyncs, and throughput in the last minutes", title_align="left", padding=(0, 0))
+def _overview(frame: Frame, width: int, room: int) -> list[Text]:
+    lines = [line for loop in frame.loops[:MAX_LOOPS] for line in _loop(loop, width)] if room >= FEW else []
+    if len(frame.loops) > MAX_LOOPS and lines:
+        lines.append(Words(f" and {len(frame.loops) - MAX_LOOPS} more loops of full resyncs", style="bold red"))
+    lines += _rows(frame, width, max(2, room - len(lines) - (TIMELINE if room >= FEW else 0)))
+    left = room - len(lines)
+    top = 3 if left < 18 else 5 if left < 25 else 10
+    high = 0 if left < top + 1 + TIMELINE + 5 else 4 if left < 24 else 6 if left < 36 else 10
+    if high and frame.charts is not None:
+        lines += charts(frame.charts, width, high)
+    left = room - len(lines)
+    if left >= top + 1 + TIMELINE and any(one.total for one in frame.rankings):
+        lines += _rankings(frame.rankings, top, width)
+    left = room - len(lines)
+    if left >= 2:
+        lines += _timeline(frame, left, width)
+    return lines
 
 
-def _phase_style(line: Line) -> str:
-    if line.silent_side:
-        return "bold red"
-    return "yellow" if line.is_held else _PHASE_STYLE.get(line.phase, "yellow")
+def _loop(loop: Loop, width: int) -> list[Text]:
+    """A verdict in one line or two; the page of the link has all of its words."""
+    what = f" LOOP {loop.link} {loop.replica}: {loop.cause}, {loop.count} full resyncs, one every {seconds(loop.period)}"
+    if len(what) + len(loop.remedy) + 2 <= width:
+        return [Words(f"{what}. {loop.remedy}" if loop.remedy else what, style="bold red")]
+    return [
+        Words(what, style="bold red"),
+        *([Words(f"   {loop.remedy}", style="bold red")] if loop.remedy else []),
+    ]
+
+
+@dataclass(slots=True)
+class _Column:
+    """A column of the rows. least: the width that it may be cut to; None: it is never cut. fills: takes what is left."""
+
+    title: str
+    cells: list[Text]
+    is_right: bool = False
+    least: int | None = None
+    fills: bool = False
+    width: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.width = self.natural if self.least is None else min(self.natural, self.least)
+
+    @property
+    def natural(self) -> int:
+        return max([len(self.title), *(cell.cell_len for cell in self.cells)])
+
+
+def _columns(frame: Frame, lines: Sequence[Line], width: int) -> tuple[list[_Column], list[_Column], int]:
+    """The columns that fit, in the order of their places; those that do not; and the blanks between two of them."""
+
+    def column(title: str, cell: Callable[[Line], str | Text], **options: object) -> _Column:
+        cells = [found if isinstance(found, Text) else Words(found) for found in map(cell, lines)]
+        return _Column(title, cells, **options)  # type: ignore[arg-type]
+
+    several = len(frame.routes) > 1 or not all(master for _, master in frame.routes)
+    replica = column("replica", lambda line: line.replica or "-", least=max(15, width // 4))
+    link = column("link", lambda line: line.link, least=max(10, width // 4))
+    phase = column("phase", lambda line: Words(_phase(line), style=phase_style(line)))
+    lag = column("lag", _lag, is_right=True)
+    rate = column("now", lambda line: f"{size(line.rate)}/s" if line.replica else "", is_right=True)
+    offset = column("offset", lambda line: _or_unknown(line, line.offset), is_right=True)
+    silence = column("silence m/r", _silence, is_right=True)
+    resyncs = column(
+        "full/partial",
+        lambda line: f"{line.full_resyncs}/{line.partial_resyncs}" if line.replica else "",
+        is_right=True,
+    )
+    course = column("last minutes", lambda line: "", least=16, fills=True)
+    passed = column("passed", lambda line: size(line.passed) if line.replica else "", is_right=True)
+    db = column("db", lambda line: _or_unknown(line, line.db), is_right=True)
+    replid = column("replication ID", lambda line: _or_unknown(line, line.replid), least=14)
+    course.width = 12
+    by_priority = [phase, lag, rate, offset, silence, resyncs, replid, course, passed, db]
+    places = [phase, lag, silence, rate, offset, db, resyncs, passed, replid, course]
+    gap = 2 if width >= 100 else 1
+    shown = [replica, *([link] if several else [])]
+    left = width - 1 - sum(one.width + gap for one in shown) + gap
+    for one in by_priority:
+        if one.width + gap <= left or one is phase:
+            shown.append(one)
+            left -= one.width + gap
+    for one in (replica, link, replid):
+        if one in shown:
+            more = min(max(0, left), one.natural - one.width)
+            one.width += more
+            left -= more
+    for one in shown:
+        if one.fills:
+            one.width += max(0, left)
+    fitting = [one for one in (replica, link, *places) if one in shown]
+    return fitting, [one for one in by_priority if one not in shown], gap
+
+
+def _rows(frame: Frame, width: int, room: int) -> list[Text]:
+    """The rows in at most *room* lines: with what stands below each if all fit so, else only below the chosen one."""
+    if not frame.lines:
+        return [Words(" nothing yet", style="dim")]
+    fitting, missing, gap = _columns(frame, frame.lines, width)
+    below = [
+        [] if line.phase == "gone" else _below(line, [(one.title, one.cells[number]) for one in missing], width)
+        for number, line in enumerate(frame.lines)
+    ]
+    hidden = frame.rows - len(frame.lines)
+    chosen = frame.chosen if frame.chosen is not None else -1
+    if hidden or len(below) + sum(map(len, below)) + 1 > room:
+        below = [lines if number == chosen and room >= FEW else [] for number, lines in enumerate(below)]
+    # What fits around the chosen one; a line is left for the number of the others.
+    cost = [1 + len(lines) for lines in below]
+    start, end = 0, len(cost)
+    if hidden or sum(cost) + 1 > room:
+        start = end = max(0, chosen)
+        used = 2
+        while end < len(cost) and used + cost[end] <= room:
+            used += cost[end]
+            end += 1
+        while start > 0 and used + cost[start - 1] <= room:
+            start -= 1
+            used += cost[start]
+        end = max(end, start + 1)
+    names = apart([one_line(line.replica) for line in frame.lines], fitting[0].width)
+    links = apart([one_line(line.link) for line in frame.lines], fitting[1].width) if fitting[1].title == "link" else {}
+    lines: list[Text] = [_row(" ", [(one, Words(one.title)) for one in fitting], gap, "dim")]
+    for number in range(start, end):
+        line, is_chosen = frame.lines[number], number == chosen
+        cells = []
+        for one in fitting:
+            cell = one.cells[number]
+            if one is fitting[0]:
+                cell = Words(names[one_line(line.replica)] or "-", style="bold" if is_chosen else "")
+            elif one.title == "link":
+                cell = Words(links[one_line(line.link)])
+            elif one.fills:
+                cell = Words(sparkline(line.stream, one.width), style="green")
+            cells.append((one, cell))
+        style = "dim" if line.phase in ("gone", "no replica") and not line.trouble else ""
+        lines.append(_row("▸" if is_chosen else " ", cells, gap, style))
+        lines += below[number]
+    others = frame.rows - (end - start)
+    if others:
+        lines.append(Words(f"  and {others} more{_where(frame, start, end)}", style="dim"))
+    return lines
+
+
+def _where(frame: Frame, start: int, end: int) -> str:
+    above, below = frame.first + start, frame.rows - frame.first - end
+    return f": {above} above, {below} below" if above and below else ""
+
+
+def _row(mark: str, cells: Sequence[tuple[_Column, Text]], gap: int, style: str) -> Text:
+    text = Words(mark, style=style)
+    for number, (column, cell) in enumerate(cells):
+        cell = cell.copy()
+        cell.truncate(column.width, overflow="ellipsis")
+        blanks = " " * (column.width - cell.cell_len)
+        text.append(" " * gap if number else "")
+        if column.is_right:
+            text.append(blanks)
+        text.append(cell)
+        if not column.is_right:
+            text.append(blanks)
+    text.rstrip()
+    return text
+
+
+def _or_unknown(line: Line, value: object) -> str:
+    return "" if not line.replica else "?" if value is None else str(value)
 
 
 def _phase(line: Line) -> str:
@@ -231,96 +258,96 @@ def _phase(line: Line) -> str:
         of = "" if line.timeout_in is None else f" of {line.silence + line.timeout_in:.0f}"
         what = "no ACK" if (line.silent_side, line.phase) == ("replica", "stream") else f"{line.silent_side} silent"
         return f"{what} {line.silence:.0f}{of} s"
+    if line.phase == "rdb":
+        share = line.rdb_received / line.rdb_size if line.rdb_size else None
+        if share is None and 0 < line.rdb_keys <= line.rdb_announced:
+            share = line.rdb_keys / line.rdb_announced
+        said = "rdb" if share is None else f"rdb {share:.0%}"
+    elif line.phase in ("waiting", "loading", "psync", "gone") and line.replica:
+        said = f"{line.phase} {line.since:.0f} s" if line.since < 59.5 else f"{line.phase} {seconds(line.since)}"
+    else:
+        said = line.phase
     if line.is_held:
-        return f"{line.phase}, held"
-    if line.phase != "waiting":
-        return line.phase
-    return f"waiting {line.waited:.0f} s" if line.waited < 59.5 else f"waiting {seconds(line.waited)}"
+        said += ", held"
+    return f"{said} LOOP" if line.loop else f"{said} ALERT" if line.alerts else said
 
 
-def _lag(line: Line) -> Words:
+def _lag(line: Line) -> Text:
     if line.lag_bytes is None:
-        return Words("?")
-    delay = "" if line.lag_seconds is None else f" {seconds(line.lag_seconds)}"
+        return Words("?" if line.replica else "")
+    delay = "" if not line.lag_seconds or not line.lag_bytes else f" {seconds(line.lag_seconds)}"
     bound = "≥ " if line.lag_at_least else ""
     return Words(bound + size(line.lag_bytes) + delay, style="yellow" if (line.lag_seconds or 0) > 5 else "")
 
 
-def _course(line: Line, width: int) -> RenderableType:
-    """The RDB's progress while it flows, otherwise the throughput's course."""
-    return _progress(line) if line.phase == "rdb" else Words(sparkline(line.rates, width), style="green")
+def _silence(line: Line) -> Text:
+    if not line.replica:
+        return Words()
+    sides = ["-" if one is None else f"{one:.0f}" for one in (line.master_silence, line.replica_silence)]
+    return Words(f"{'/'.join(sides)} s" if sides != ["-", "-"] else "-", style="bold red" if line.silent_side else "")
 
 
-def _progress(line: Line) -> RenderableType:
-    grid = Table.grid(padding=(0, 1), expand=True)
-    grid.add_column(ratio=1)
-    grid.add_column(no_wrap=True)
-    keys = f", {line.rdb_keys} keys" if line.rdb_keys else ""
-    beside = "" if line.beside is None else f", {size(line.beside)} beside it"
-    total, done = line.rdb_size, line.rdb_received
-    if total is not None:
-        said = f"RDB {done / max(1, total):.0%} of {size(total)}{beside}{keys}"
-        if line.rate:
-            said += f", {seconds((total - done) / line.rate)} left"
-    elif 0 < line.rdb_keys <= line.rdb_announced:
-        total, done = line.rdb_announced, line.rdb_keys
-        said = f"RDB {done / total:.0%}{beside}, {done} of {total} keys, {size(line.rdb_received)}"
-    else:
-        said = f"RDB {size(line.rdb_received)}{beside}, size unknown{keys}"
-    bar = ProgressBar(
-        total=total or 1,
-        completed=done,
-        pulse=total is None,
-        complete_style="cyan",
-        finished_style="cyan",
-        pulse_style="cyan",
-    )
-    grid.add_row(bar, said)
-    return grid
+def _below(line: Line, missing: Sequence[tuple[str, Text]], width: int) -> list[Text]:
+    """What stands below a row: the state of a resync, or what the row has no room for."""
+    if not line.replica:
+        words = line.trouble or f"{line.hint}, to follow {line.master or 'where it was going'}"
+        return indented(Words(f"   {words}", style="red" if line.trouble else "bold"), width, 3)[:2]
+    if line.phase == "rdb":
+        return [progress(line, width), *indented(state(line), width, 3)[:2]]
+    if line.phase in ("connect", "handshake", "psync", "waiting", "loading") or line.is_held or line.silent_side:
+        return indented(state(line), width, 3)[:2]
+    said = [f"{title} {cell.plain}" for title, cell in missing if cell.plain and title != "last minutes"]
+    if not said:
+        return []
+    text = Words(f"   {', '.join(said)}", style="dim")
+    spare = width - text.cell_len - 3
+    if any(title == "last minutes" for title, _ in missing) and spare >= 8:
+        text.append("  " + sparkline(line.stream, spare), style="green")
+    return [text]
 
 
-def _commands(frame: Frame, top: int, width: int) -> RenderableType:
-    grid = Table.grid(expand=True)
-    grid.add_column(ratio=1)
-    grid.add_column(ratio=1)
-    bar = max(4, width // 2 - 38)
-    if width < NARROW:
-        return Panel(_top(frame.by_count, top, 4, str), title="commands by count", title_align="left")
-    grid.add_row(
-        Panel(_top(frame.by_count, top, bar, str), title="commands by count", title_align="left"),
-        Panel(_top(frame.by_bytes, top, bar, size), title="commands by bytes", title_align="left"),
-    )
-    return grid
+def _rankings(rankings: Sequence[Ranking], top: int, width: int) -> list[Text]:
+    """Tables side by side: as many as have room."""
+    several = 1 if width < NARROW else max(1, min(len(rankings), width // RANKING))
+    each = (width - 2 * (several - 1)) // several
+    tables = [_ranking(one, top, each) for one in rankings[:several]]
+    return [Words("  ").join(parts) for parts in zip(*tables, strict=True)]
 
 
-def _top(ranking: Ranking, top: int, bar: int, figure: Callable[[int], str]) -> RenderableType:
-    table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(no_wrap=True, ratio=1)
-    table.add_column(justify="right", no_wrap=True, min_width=8)
-    table.add_column(justify="right", no_wrap=True, width=4)
-    table.add_column(width=bar, no_wrap=True)
-    for name, count in ranking.first[:top]:
-        share = count / max(1, ranking.total)
-        table.add_row(Words(name), figure(count), f"{share:.0%}", Words("█" * round(share * bar), style="blue"))
-    for _ in range(top - len(ranking.first)):
-        table.add_row("", "", "", "")
-    return table
+def _ranking(ranking: Ranking, top: int, width: int) -> list[Text]:
+    figure = size if ranking.of_bytes else str
+    bound = "≥ " if ranking.at_least else ""
+    rows = [(name, bound + figure(count), count / max(1, ranking.total)) for name, count in ranking.first[:top]]
+    figures = max([8, *(len(said) for _, said, _ in rows)])
+    bar = max(0, min(30, (width - figures - 6) // 3))
+    room = max(1, width - figures - 6 - bar - 1)
+    names = apart([one_line(name) for name, _, _ in rows], room)
+    lines = [title(ranking.title, width)]
+    for name, said, share in rows:
+        text = Words(names[one_line(name)])
+        text.truncate(room, pad=True)
+        text.append(f" {said:>{figures}} {share:>4.0%} ")
+        text.append("█" * round(share * bar), style="blue")
+        text.truncate(width, pad=True)
+        lines.append(text)
+    return lines + [Words(" " * width)] * (top - len(rows))
 
 
-def _timeline(frame: Frame, lines: int, width: int) -> RenderableType:
+def _timeline(frame: Frame, room: int, width: int) -> list[Text]:
     said: list[Text] = []
-    several = len(frame.lines) != 1
+    several = frame.rows != 1
     for one in reversed(frame.timeline):
         clock = datetime.fromtimestamp(one.time).strftime("%H:%M:%S ")
         style = "red" if one.alarming else "bold" if one.words.startswith("FULL RESYNC") else ""
         times = f"  ({one.times} times)" if one.times > 1 else ""
-        text = Words.assemble((clock, "dim"), (f"{one.replica} " if several else "", "cyan"), (one.words, style), times)
-        whole = wrapped(text, max(1, width - 4))
-        room = lines - len(said)
-        if len(whole) > room:
-            if not said:  # the beginning of the newest event is better than nothing
-                said = whole[:room]
+        place = f"{one.replica or one.link} " if several and (one.replica or one.link) else ""
+        text = Words.assemble((f" {clock}", "dim"), (place, "cyan"), (one.words, style), times)
+        whole = indented(text, width, 10 if width >= HANGING else 3)
+        left = room - 1 - len(said)
+        if len(whole) > left:
+            if left and (not said or left > 1):  # the beginning of an event is better than nothing
+                whole[left - 1].append(" …")
+                said[:0] = whole[:left]
             break
         said[:0] = whole
-    body = stacked(*said) if said else Words("nothing yet", style="dim")
-    return Panel(body, title="what happened", title_align="left", height=lines + 2)
+    return [title("what happened", width), *(said or [Words(" nothing yet", style="dim")])]

@@ -327,10 +327,17 @@ def _verdict(event: events.Verdict) -> str:
     if event.alternatives:
         said += f" (or {', or '.join(event.alternatives)})"
     if event.setting:
-        value = f'"{event.value}"' if " " in event.value else event.value
-        said += f". On the {event.server}{', at least' if event.at_least else ''}: CONFIG SET {event.setting} {value}"
+        said += f". {remedy(event)}"
     said += f". Why: {event.text}"
     return f"{said}. What decides: {event.decide}" if event.decide else said
+
+
+def remedy(event: events.Verdict) -> str:
+    """The command that ends the loop, and where to send it; "" if no setting does."""
+    if not event.setting:
+        return ""
+    value = f'"{event.value}"' if " " in event.value else event.value
+    return f"On the {event.server}{', at least' if event.at_least else ''}: CONFIG SET {event.setting} {value}"
 
 
 def _verdict_over(event: events.VerdictOver) -> str:

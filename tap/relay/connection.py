@@ -97,6 +97,11 @@ class Connection(Outline):
         return self.faults is not None and self.faults.is_holding
 
     @property
+    def is_blocked(self) -> bool:
+        """Whether the replica takes no more at present."""
+        return self.replica.blocked
+
+    @property
     def buffer_bytes(self) -> int | None:
         """Bytes in the master's output buffer for this replica, by the tap's address there; None if it is not asked."""
         said = self.route.facts.memory.inspected

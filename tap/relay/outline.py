@@ -35,6 +35,11 @@ class Outline:
         return False
 
     @property
+    def is_blocked(self) -> bool:
+        """Whether the replica takes no more at present."""
+        return False
+
+    @property
     def buffer_bytes(self) -> int | None:
         """Bytes in the master's output buffer for this replica; None if the master is not asked."""
         return None
@@ -84,6 +89,7 @@ class Outline:
                 silence=self.silence,
                 is_held=self.is_held,
                 buffer_bytes=self.buffer_bytes,
+                is_blocked=self.is_blocked,
             )
         return status
 

@@ -6,7 +6,8 @@ import io
 from typing import Any
 
 from tap.bus import Told
-from tap.console.screen import Frame, Happening, Line, Ranking, draw
+from tap.console.picture import Frame, Happening, Line, Ranking
+from tap.console.screen import draw
 from tap.console.sentences import sentence
 from tap.console.terminal import Terminal
 from tap.replication import events
@@ -52,10 +53,12 @@ def drawn(frame: Frame, width: int, height: int) -> list[str]:
 
 def a_frame(*lines: Line) -> Frame:
     said = tuple(
-        Happening(1_790_000_000.0 + number, "10.0.0.7:6379", sentence(FULL) or "", False) for number in range(50)
+        Happening(1_790_000_000.0 + number, "main", "10.0.0.7:6379", sentence(FULL) or "") for number in range(50)
     )
-    ranking = Ranking(4, [("SET", 3), ("PING", 1)])
-    return Frame([("127.0.0.1:6400", "10.0.0.5:6379")], 12.5, 0, list(lines), ranking, ranking, said)
+    first = (("SET", 3), ("PING", 1))
+    rankings = (Ranking("commands by count", 4, first), Ranking("commands by bytes", 4, first, of_bytes=True))
+    routes = (("127.0.0.1:6400", "10.0.0.5:6379"),)
+    return Frame(routes, 1_790_000_060.0, 12.5, lines, rankings, said, rows=len(lines), replicas=len(lines))
 
 
 def verdict(**fields: Any) -> events.Verdict:

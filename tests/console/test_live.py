@@ -15,11 +15,14 @@ from pathlib import Path
 import pytest
 
 from tap import Address, Config, LinkConfig, Tap
-from tap.console.live import MAX_REPLICAS, LiveView
-from tap.console.screen import Line, draw
+from tap.bus import Told
+from tap.console.live import MAX_CONNECTIONS, MAX_REPLICAS, LiveView
+from tap.console.picture import EVENTS, FAULTS, LINK
 from tap.console.terminal import Terminal
 from tap.replication import events
-from tests.console.telling import COMMANDS, FULL, ID, a_frame, drawn, told
+from tap.replication.events import Role
+from tests.console.telling import COMMANDS, FULL, ID, drawn, told, verdict
+from tests.planted import made
 from tests.support import WITHIN, Servers, TapThread, client, is_up, level, master_offset, wait_inside, wait_until
 
 
@@ -27,25 +30,6 @@ def test_the_live_view_leaves_observers_trouble_on_the_terminal() -> None:
     view = view_of(nothing())
     view(told(events.ObserverTrouble(observer="script alert.py", text="was too slow: it has lost 7 events")))
     assert view.summary().splitlines()[1:] == ["  script alert.py: was too slow: it has lost 7 events"]
-
-
-def test_the_live_view_shows_an_rdb_on_its_way() -> None:
-    line = Line("10.0.0.7:6379", "main", "rdb", rdb_received=50 * 2**20, rdb_size=200 * 2**20, rate=10 * 2**20)
-    assert "RDB 25% of 200.0 MB, 15.0 s left" in "\n".join(drawn(a_frame(line), 80, 24))
-    line.rdb_size = None
-    assert "RDB 50.0 MB, size unknown" in "\n".join(drawn(a_frame(line), 80, 24))
-    line.rdb_keys, line.rdb_announced, line.beside = 610, 1000, 3 * 2**20
-    assert "RDB 61%, 3.0 MB beside it, 610 of 1000 keys, 50.0 MB" in "\n".join(drawn(a_frame(line), 180, 24))
-    assert "RDB 61%, 3.0 MB beside it" in "\n".join(drawn(a_frame(line), 120, 24))
-
-
-def test_the_live_view_of_a_transparent_tap_shows_the_rule_and_each_master() -> None:
-    routes = [("*:6400", "")]
-    empty = "\n".join(drawn(dataclasses.replace(a_frame(), routes=routes), 140, 20))
-    assert "--dport 6379 -j REDIRECT --to-ports 6400" in empty
-    assert "*:6400 → where each connection was going" in empty
-    replica = Line("10.0.1.5:6379", "10.0.0.9:6379", "stream", ID, 1000)
-    assert "10.0.0.9:6379" in "\n".join(drawn(dataclasses.replace(a_frame(replica), routes=routes), 80, 24))
 
 
 def test_a_recording_that_lacks_something_stays_red(tmp_path: Path) -> None:
@@ -59,13 +43,6 @@ def test_a_recording_that_lacks_something_stays_red(tmp_path: Path) -> None:
         after = view.frame(time.time() + 3600)
     assert "recording day.pcapng" in drawn(before, 100, 24)[0]
     assert "No space left on device; 7 bytes are not in the recording" in drawn(after, 100, 24)[1]
-    console = Terminal(width=100, height=24, file=io.StringIO(), force_terminal=True, color_system="standard")
-    console.print(draw(after, 100, 24))
-    assert "\x1b[1;37;41m RECORDING day.pcapng" in console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def test_an_ipv6_replica_is_shown_unchanged() -> None:
-    assert "[fe80::1]:6379" in "\n".join(drawn(a_frame(Line("[fe80::1]:6379", "main")), 80, 24))
 
 
 def test_the_live_view_follows_a_replica_over_its_connections(servers: Servers, any_server: str) -> None:
@@ -85,11 +62,17 @@ def test_the_live_view_follows_a_replica_over_its_connections(servers: Servers, 
         (line,) = view.frame(time.time()).lines
         assert (line.replica, line.full_resyncs, line.partial_resyncs) == (f"127.0.0.1:{replica.port}", 1, 1)
         assert line.offset == master_offset(master)
-        assert dict(view.frame(time.time()).by_count.first)["SET"] == 100
+        assert dict(view.frame(time.time()).rankings[0].first)["SET"] == 100
+        said = f"    replica 127.0.0.1:{replica.port}: 1 full and 1 partial resync, "
+        assert any(one.startswith(said) and one.endswith("last in phase stream") for one in view.summary().splitlines())
         replica.stop()
         wait_until(lambda: not tap.tap.links)
         assert [line.phase for line in view.frame(time.time()).lines] == ["gone"]
-        assert not view.frame(time.time() + 61).lines
+        (line,) = view.frame(time.time() + 61).lines
+        assert (line.replica, line.phase) == ("", "no replica")
+        route, resync = view.summary().splitlines()[1:]
+        assert route == f"  link main, 127.0.0.1:{tap.port} to 127.0.0.1:{master.port}: no replica"
+        assert resync.startswith(f"  127.0.0.1:{replica.port}: FULL RESYNC")
 
 
 def view_of(tap: Tap) -> LiveView:
@@ -112,7 +95,7 @@ def test_clients_without_a_port_have_a_line_each() -> None:
         assert [line.replica for line in view.frame(time.time()).lines] == ["127.0.0.1", "127.0.0.1"]
         tap.cut()
         wait_until(lambda: not tap.tap.links)
-        assert not view.frame(time.time()).lines
+        assert [line.replica for line in view.frame(time.time()).lines] == [""]
 
 
 def test_the_live_view_shows_how_long_a_replica_waits_for_its_rdb() -> None:
@@ -147,8 +130,8 @@ def test_invented_command_names_cost_the_live_view_no_memory() -> None:
         one = events.Share(count=1, bytes=10)
         view(told(dataclasses.replace(COMMANDS, count=1, bytes=10, by_name={f"NAME{number}": one})))
     frame = view.frame(time.time())
-    assert (frame.by_count.total, frame.by_bytes.total) == (3000, 30_000)
-    assert frame.by_count.first[0] == ("(other)", 2000)
+    assert [ranking.total for ranking in frame.rankings] == [3000, 30_000]
+    assert frame.rankings[0].first[0] == ("(other)", 2000)
 
 
 def test_invented_replica_names_cost_the_live_view_little() -> None:
@@ -157,11 +140,10 @@ def test_invented_replica_names_cost_the_live_view_little() -> None:
     for round_ in range(3):
         for number in range(3000):
             view(dataclasses.replace(told(FULL), replica=f"10.0.0.9:{number}", connection=number))
-        assert len(view.frame(1000.0 + round_).lines) == MAX_REPLICAS
+        assert view.frame(1000.0 + round_).rows == MAX_REPLICAS
     view(dataclasses.replace(told(FULL), replica="10.0.0.1:6379"))
-    lines = view.frame(1004.0).lines
-    assert len(lines) == MAX_REPLICAS
-    assert "10.0.0.1:6379" in {line.replica for line in lines}
+    assert view.frame(1004.0).rows == MAX_REPLICAS
+    assert ("main", "10.0.0.1:6379", None) in view._replicas
     assert not view.frame(1066.0).lines
 
 
@@ -215,3 +197,119 @@ def test_output_below_a_live_view_goes_to_the_file_that_stderr_is(monkeypatch: p
 
     asyncio.run(show())
     assert err.getvalue() == "printed\n"
+
+
+def moment(number: float, event: events.Event, connection: int = 3, replica: str = "10.0.0.7:6379") -> Told:
+    return dataclasses.replace(told(event), time=number, connection=connection, replica=replica)
+
+
+def test_a_replica_keeps_its_handshake_its_phases_and_how_each_connection_ended() -> None:
+    view = view_of(nothing())
+    opened = events.LinkOpened(peer="10.0.0.7:51234", master="10.0.0.5:6379")
+    asks = events.Handshake(start=0, end=9, request=("REPLCONF", "listening-port", "6379"), reply="+OK")
+    closed = made(events.LinkClosed, plant="")
+    for number in (1, 2):
+        view(moment(number * 100, opened, number, "10.0.0.7"))
+        view(moment(number * 100 + 1, asks, number))
+        view(moment(number * 100 + 2, events.PsyncRequested(start=0, end=9, replid=None, offset=-1), number))
+        view(moment(number * 100 + 3, FULL, number))
+        if number == 1:
+            view(moment(110, dataclasses.replace(closed, role=Role.REPLICA, how="reset", phase="waiting"), number))
+    view._walk.press("enter", [("main", "10.0.0.7:6379", None)], 1)
+    detail = view._picture(210.0).detail
+    assert detail is not None
+    first, second = detail.attempts
+    assert first.steps == [("connect", 100), ("handshake", 101), ("psync", 102), ("waiting", 103)]
+    assert first.ended == 110
+    assert "in phase waiting" in first.how
+    assert second.handshake == ["REPLCONF listening-port 6379  +OK", "PSYNC ? -1"]
+    text = "\n".join(drawn(view._picture(210.0), 120, 40))
+    assert "connect 1.0 s → handshake 1.0 s → psync 1.0 s → waiting 7.0 s" in text
+    assert "connection 2, from 10.0.0.7:51234" in text
+    assert "resync full, first_sync" in text
+    assert "connections before" in text
+
+
+def test_a_loop_an_alert_and_an_unreachable_master_stay_until_they_are_over() -> None:
+    view = view_of(nothing())
+    view(told(FULL))
+    found = dataclasses.replace(verdict(), text="the limit is too small")
+    view(told(found))
+    alert = made(events.Alert, plant="lag")
+    view(told(alert))
+    (line,) = view._picture(0.0).lines
+    assert (line.loop, line.alerts, line.severity) == ("output_buffer", 1, 0)
+    (loop,) = view._picture(0.0).loops
+    assert loop.remedy == 'On the master: CONFIG SET client-output-buffer-limit "replica 310mb 310mb 60"'
+    view(told(dataclasses.replace(found, count=9)))
+    assert [one.count for one in view._picture(0.0).loops] == [9]
+    view(told(events.VerdictOver(cause="output_buffer", count=9, seconds=1.0)))
+    view(told(made(events.AlertOver, plant="lag")))
+    (line,) = view._picture(0.0).lines
+    assert (line.loop, line.alerts) == ("", 0)
+    assert not view._picture(0.0).loops
+
+
+def test_an_unreachable_master_is_said_in_the_row_of_its_link() -> None:
+    config = Config(links=(LinkConfig(master=Address("127.0.0.1", 1), name="orders"),))
+    with TapThread(config) as tap:
+        view = view_of(tap.tap)
+        view(dataclasses.replace(told(events.MasterUnreachable(master="127.0.0.1:1", text="refused")), link="orders"))
+        (line,) = view.frame(time.time()).lines
+        assert (line.replica, line.phase) == ("", "no replica")
+        assert line.trouble == "the master 127.0.0.1:1 cannot be reached: refused"
+        assert line.hint == f"on a replica: REPLICAOF 127.0.0.1 {tap.port}"
+
+
+def test_faults_are_listed_while_they_are_armed_and_afterwards() -> None:
+    config = Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),), faults=("cut at=rdb:50% name=half",))
+    with TapThread(config) as tap:
+        view = view_of(tap.tap)
+        (fault,) = view.frame(0.0).faults
+        assert (fault.name, fault.state, fault.fired) == ("half", "armed", 0)
+        tap.call(partial(tap.tap.faults.remove, "half"))
+        view(told(events.FaultExpired(fault="half", spec=fault.spec, fired=0, bytes=0)))
+        view._walk.press("f", (), 0)
+        frame = view.frame(0.0)
+        assert frame.page == FAULTS
+        assert [one.state for one in frame.faults] == ["over"]
+        assert "half: " in "\n".join(drawn(frame, 80, 24))
+
+
+def test_the_page_of_events_shows_what_the_timeline_leaves_out() -> None:
+    view = view_of(nothing())
+    view(moment(1.0, events.LinkOpened(peer="10.0.0.7:51234", master="10.0.0.5:6379")))
+    view._walk.press("e", (), 0)
+    frame = view._picture(2.0)
+    assert frame.page == EVENTS
+    assert not frame.timeline
+    assert "connected from 10.0.0.7:51234" in "\n".join(drawn(frame, 80, 24))
+
+
+def test_a_frame_copies_only_what_the_terminal_has_room_for() -> None:
+    view = view_of(nothing())
+    for number in range(MAX_REPLICAS):
+        view(dataclasses.replace(told(FULL), replica=f"10.0.0.9:{number}", connection=number))
+    view._walk.key = ("main", "10.0.0.9:250", None)
+    frame = view._picture(1.0)
+    assert len(frame.lines) == 24
+    assert frame.rows == MAX_REPLICAS
+    assert "10.0.0.9:250" in {line.replica for line in frame.lines}
+
+
+def test_many_connections_cost_the_live_view_little_memory() -> None:
+    view = view_of(nothing())
+    for number in range(3000):
+        view(moment(1.0, events.LinkOpened(peer="10.0.0.7:1", master="a:1"), number, "10.0.0.7"))
+    assert len(view._attempts) == MAX_CONNECTIONS
+    view(moment(2.0, made(events.LinkClosed, plant=""), 2999))
+    assert len(view._attempts) == MAX_CONNECTIONS - 1
+
+
+def test_the_page_of_a_row_that_has_gone_gives_way_to_the_overview() -> None:
+    view = view_of(nothing())
+    view(told(FULL))
+    view._walk.press("enter", [("main", "10.0.0.7:6379", None)], 1)
+    assert view._picture(1.0).page == LINK
+    view._replicas.clear()
+    assert view._picture(1.0).page == "overview"
