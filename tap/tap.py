@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tap.observers.inspection import Inspection
 
 TICK_SECONDS = 0.1  # interval of the ticks by which faults keep time, and by which some events wait for a pause
+SAID_SECONDS = 15.0  # for which a verdict goes by a master's answer; its settings are asked for every ten
 KEPT = 10_000  # events kept for wait_for()
 KEPT_BYTES = 16 * 2**20  # their memory; a limit of its own, because a peer can make an event as long as a protocol line
 CLOSE_SECONDS = 0.5  # peers that take longer to close are cut off
@@ -100,7 +101,7 @@ class Tap(OnlyAsync):
         self.bus = Bus()
         self._buffers = Buffers()
         self.listeners: list[Listener] = []
-        self.loops = Loops(self._loaded)
+        self.loops = Loops(self._loaded, self._said)
         self.recorder: Recorder | None = None
         if config.record_to is not None:
             self.recorder = Recorder(
@@ -389,6 +390,12 @@ class Tap(OnlyAsync):
     def _loaded(self) -> set[int]:
         """The numbers of the connections whose replicas have acknowledged a stream."""
         return {one.number for listener in self.listeners for one in listener.connections if one.acked is not None}
+
+    def _said(self, link: str) -> Inspected | None:
+        """What the master of a configured link said of itself last, if that was not long ago."""
+        said = next((one.memory.inspected for one in self.listeners if one.config.name == link), None)
+        is_old = said is None or asyncio.get_running_loop().time() - said.at > SAID_SECONDS
+        return None if is_old else said
 
     def _lost_bytes(self) -> int | None:
         return None if self.recorder is None else self.recorder.lost_bytes

@@ -333,11 +333,13 @@ def _verdict(event: events.Verdict) -> str:
 
 
 def remedy(event: events.Verdict) -> str:
-    """The command that ends the loop, and where to send it; "" if no setting does."""
+    """The command that ends the loop, where to send it, and what is set now; "" if no setting does."""
     if not event.setting:
         return ""
     value = f'"{event.value}"' if " " in event.value else event.value
-    return f"On the {event.server}{', at least' if event.at_least else ''}: CONFIG SET {event.setting} {value}"
+    now = f" (now {event.present})" if event.present else ""
+    least = ", at least" if event.at_least else ""
+    return f"On the {event.server}{least}: CONFIG SET {event.setting} {value}{now}"
 
 
 def _verdict_over(event: events.VerdictOver) -> str:

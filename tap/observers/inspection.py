@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tap.replication.events import Event, InspectBack, InspectFailed, InspectLacks
-from tap.replication.inspected import BufferLimit, Inspected
+from tap.replication.inspected import BufferLimit, Inspected, buffer_limit
 from tap.servers.client import Client
 from tap.servers.failures import FAILURES, ErrorReply, InvalidReply, said_by
 from tap.servers.info import Info
@@ -29,17 +29,17 @@ _EACH: tuple[tuple[str, ...], ...] = (
     ("INFO", "replication"),
     ("INFO", "persistence"),
     ("INFO", "memory"),
+    ("INFO", "server"),
     ("CLIENT", "LIST", "TYPE", "replica"),
 )
-_SELDOM: tuple[tuple[str, ...], ...] = (
-    ("INFO", "server"),
-    ("CONFIG", "GET", "client-output-buffer-limit"),
-    ("CONFIG", "GET", "repl-timeout"),
+_SELDOM: tuple[tuple[str, ...], ...] = tuple(
+    ("CONFIG", "GET", name)
+    for name in ("client-output-buffer-limit", "repl-timeout", "repl-backlog-size", "repl-diskless-sync", "dir")
 )
 _UNKNOWN_WITHOUT = {
     "INFO": "offset, backlog and memory",
     "CLIENT LIST": "the output buffers of replicas",
-    "CONFIG GET": "their limits and repl-timeout",
+    "CONFIG GET": "their limits, repl-timeout and other settings",
 }
 
 
@@ -162,6 +162,11 @@ class Inspection:
             limit=self._limit(backlog),
             repl_timeout=_number(self._settings.get("repl-timeout")),
             write_rate=rate,
+            run_id=fields.get("run_id"),
+            is_saved=_is_ok(fields.get("rdb_last_bgsave_status")),
+            save_seconds=_number(fields.get("rdb_last_bgsave_time_sec")),
+            is_aof_written=_is_ok(fields.get("aof_last_write_status")),
+            settings=dict(self._settings),
         )
 
     def _limit(self, backlog: int | None) -> BufferLimit | None:
@@ -169,15 +174,12 @@ class Inspection:
 
         The hard one is at least the backlog's size: Redis 7.0 networking.c, checkClientOutputBufferLimits.
         """
-        found = re.search(
-            r"(?:replica|slave) ([0-9]+) ([0-9]+) ([0-9]+)", self._settings.get("client-output-buffer-limit", "")
-        )
-        if found is None:
+        limit = buffer_limit(self._settings.get("client-output-buffer-limit", ""))
+        if limit is None:
             return None
-        hard, soft, seconds = (int(one) for one in found.groups())
-        if hard and self._version >= (7,):
-            hard = max(hard, backlog or 0)
-        return BufferLimit(hard, soft, seconds)
+        if limit.hard and self._version >= (7,):
+            return limit._replace(hard=max(limit.hard, backlog or 0))
+        return limit
 
     async def _close(self) -> None:
         with contextlib.suppress(TimeoutError, *FAILURES):
@@ -209,6 +211,10 @@ def _pairs(reply: Any) -> dict[str, str]:
 
 def _text(word: Any) -> str:
     return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
+
+
+def _is_ok(text: str | None) -> bool | None:
+    return None if text is None else text == "ok"
 
 
 def _number(text: str | None) -> int | None:

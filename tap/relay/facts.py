@@ -29,7 +29,7 @@ class MasterFacts:
 
     def learn(self, inspected: Inspected) -> None:
         """Take what the master says of itself."""
-        self.memory.inspected = inspected
+        self.memory.learn(inspected)
         if inspected.repl_timeout is not None:
             self.pulse.timeout = inspected.repl_timeout
 

@@ -685,6 +685,7 @@ class Verdict(Event):
 
     alternatives: other causes that would look the same. decide: what would confirm the cause, or decide between all of
     them; "" if the cause is certain. known_from: "wire"; "tap" if this tap is the cause; "master" if its answers show it.
+    present: what the setting is now, as the master says; "" if it is not asked.
     """
 
     cause: str
@@ -704,6 +705,7 @@ class Verdict(Event):
     known_from: str = "wire"
     at_least: bool = False
     assumed: tuple[str, ...] = ()
+    present: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,7 +155,14 @@ class Memory:
         self._all: weakref.WeakSet[Memory] = weakref.WeakSet() if beside is None else beside._all
         self._all.add(self)
         self.inspected: Inspected | None = None  # what the master last said of itself, if it is asked
+        self.lives: dict[str, str] = {}  # by the ID under which it wrote, the run_id of the process that did so last
         self.rendezvous: Rendezvous[Any] = Rendezvous()  # of Half, see two_connections.py
+
+    def learn(self, inspected: Inspected) -> None:
+        """Take what the master says of itself."""
+        self.inspected = inspected
+        if inspected.replid is not None and inspected.run_id is not None:
+            _remember(self.lives, inspected.replid, inspected.run_id, MAX_HISTORIES)
 
     def history(self, replid: str) -> History:
         """The history of this ID; a new one if the ID is unknown."""

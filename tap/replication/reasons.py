@@ -13,12 +13,17 @@ offset, and its backlog. So the answer shows which rule failed, and often not wh
 
 The text of a Reason holds what was observed, and Reason.causes what this allows. The memory of other connections excludes
 some of them: what this master's offset is now, how far it followed another link's master, whether it resynced in full
-there. One cause that is left is certain.
+there. A master that may be asked (--inspect) says all three, and its role. One cause that is left is certain.
+
+Of what a master said a moment ago, these hold without a time: an ID has one second ID and one offset of it, for whatever
+changes them draws a new ID, and a server that writes under an ID drawn by itself has had its backlog since then.
+(changeReplicationId() and clearReplicationId2(), in the same place.)
 """
 
 from __future__ import annotations
 
 from tap.replication.events import Reason
+from tap.replication.inspected import NO_HISTORY, Inspected
 from tap.replication.memory import Memory
 
 CODES = (
@@ -61,7 +66,8 @@ def why_full(
     held = wanted - 1
     if asked == granted:
         return _same_id(memory, asked, held, offset, written)
-    return _promoted_before(memory, asked, held, granted) or _other_id(memory, replica, asked, held, granted, offset)
+    known = _known_as_former(memory, asked, held, granted, offset)
+    return known or _other_id(memory, replica, asked, held, granted, offset)
 
 
 def _first(memory: Memory, replica: str) -> Reason:
@@ -86,16 +92,38 @@ def _first(memory: Memory, replica: str) -> Reason:
 
 def _same_id(memory: Memory, asked: str, held: int, offset: int, written: int | None) -> Reason:
     """The master knows the history, and cannot go on from the replica's offset."""
-    behind = offset - held
-    if behind < 0:
+    if held <= offset:
+        return _out_of_backlog(memory, asked, asked, held, offset, written)
+    said = _said(memory, asked)
+    text = (
+        f"the replica is ahead: it holds {short(asked)} up to offset {held}, the master only up to {offset} "
+        f"({held - offset} bytes less)"
+    )
+    if said is not None and said.role == "slave":
         return Reason(
             code="offset_ahead_of_master",
-            text=f"the replica is ahead: it holds {short(asked)} up to offset {held}, the master only up to "
-            f"{offset} ({-behind} bytes less)",
-            causes=(MASTER_LAGS, OLDER_SNAPSHOT),
-            inference="the master is itself a replica that lags, or came back from an older snapshot: role and "
-            "master_link_status in its INFO, and its log, say which",
+            text=f"{text}. The master is itself a replica, as its INFO says: it lags",
+            known_from="master",
+            causes=(MASTER_LAGS,),
         )
+    return Reason(
+        code="offset_ahead_of_master",
+        text=text,
+        causes=(MASTER_LAGS, OLDER_SNAPSHOT),
+        inference="the master is itself a replica that lags, or came back from an older snapshot: role and "
+        "master_link_status in its INFO, and its log, say which",
+    )
+
+
+def _said(memory: Memory, granted: str) -> Inspected | None:
+    """What the master said of itself while it wrote this history; None if nothing."""
+    said = memory.inspected
+    return said if said is not None and said.replid == granted else None
+
+
+def _out_of_backlog(memory: Memory, asked: str, granted: str, held: int, offset: int, written: int | None) -> Reason:
+    """The master has the replica's last byte in its history, and not the next one in its backlog."""
+    behind = offset - held
     own = memory.resynced()
     if own is not None and own[1] > held:
         link, reset = own
@@ -105,40 +133,86 @@ def _same_id(memory: Memory, asked: str, held: int, offset: int, written: int | 
             f"link {link}, which begins a new backlog there: no repl-backlog-size of this master would have saved it",
             causes=(BACKLOG_RESET,),
         )
-    said = memory.inspected
-    if said is not None and said.replid == asked and said.role == "master" and (said.backlog_first or 0) > held + 1:
-        size = "" if said.backlog_size is None else f" of {said.backlog_size} bytes"
+    said = _said(memory, granted)
+    is_its_own = said is not None and said.role == "master" and asked == granted and said.backlog_first is not None
+    began = None if said is None or (said.backlog_first or 0) <= held + 1 else said.backlog_first
+    if said is not None and began is not None and said.role == "slave" and _is_filling(said):
         return Reason(
             code="offset_out_of_backlog",
-            text=f"the replica has offset {held}, and the master's backlog{size} began at {said.backlog_first}, as its "
-            f"INFO said before it answered: repl-backlog-size {_backlog(behind)} would have saved it",
+            text=f"the replica has offset {held}, and its master, itself a replica, began a new backlog at {began}, as "
+            "its INFO said before it answered: no repl-backlog-size of this master would have saved it",
+            known_from="master",
+            causes=(BACKLOG_RESET,),
+        )
+    if said is not None and is_its_own:
+        size = "" if said.backlog_size is None else f" of {said.backlog_size} bytes"
+        seen = f"began at {began}, as its INFO said before it answered"
+        if began is None:
+            seen = f"no longer reached back to there when it answered, at offset {offset}"
+        return Reason(
+            code="offset_out_of_backlog",
+            text=f"the replica has offset {held}, and the master's backlog{size} {seen}: "
+            f"repl-backlog-size {_backlog(behind)} would have saved it",
             known_from="master",
             causes=(BACKLOG_TOO_SMALL,),
         )
     if behind == 0:
+        role = None if said is None else said.role
+        text = f"the replica has all that the master has ({short(asked)} up to offset {held}), but the master keeps "
+        text += "no backlog to go on from"
+        if role == "slave":
+            return Reason(
+                code="offset_out_of_backlog",
+                text=f"{text}: it is itself a replica, as its INFO says, and a full resync of its own begins a new one",
+                known_from="master",
+                causes=(BACKLOG_RESET,),
+            )
         return Reason(
             code="offset_out_of_backlog",
-            text=f"the replica has all that the master has ({short(asked)} up to offset {held}), but the master keeps "
-            "no backlog to go on from",
+            text=text,
             causes=(BACKLOG_RESET, BACKLOG_FREED),
             inference="the master is itself a replica and has just resynced in full, which begins a new backlog; or it "
             "freed its backlog after repl-backlog-ttl without a replica: role in its INFO, and its log, say which",
         )
     least = 0 if written is None else min(max(0, written - held), behind)
     distance = f"{behind}" if least == behind else f"{least} to {behind}" if least else f"at most {behind}"
+    name = "" if asked == granted else f" of {short(asked)}, which the master knows and goes on with as {short(granted)}"
     return Reason(
         code="offset_out_of_backlog",
-        text=f"the replica was {distance} bytes behind when it asked (it has offset {held}, the master had {offset} "
-        "when it answered) and the master's backlog no longer reaches back that far",
+        text=f"the replica was {distance} bytes behind when it asked (it has offset {held}{name}, the master had "
+        f"{offset} when it answered) and the master's backlog no longer reaches back that far",
         causes=(BACKLOG_TOO_SMALL, BACKLOG_RESET),
         inference=f"repl-backlog-size {_backlog(behind)} would have saved it; unless the master is itself a replica and "
         "has just resynced in full, which begins a new backlog: role in its INFO says whether",
     )
 
 
-def _promoted_before(memory: Memory, asked: str, held: int, granted: str) -> Reason | None:
-    """The master goes on from the replica's history, but from a lower offset; None if the wire does not show that."""
+def _is_filling(said: Inspected) -> bool:
+    """Whether the backlog has not been full since it began."""
+    if said.offset is None or said.backlog_first is None or said.backlog_size is None:
+        return False
+    return said.offset - said.backlog_first + 1 < said.backlog_size
+
+
+def _known_as_former(memory: Memory, asked: str, held: int, granted: str, offset: int) -> Reason | None:
+    """The master goes on from the replica's history, under another ID; None if nothing shows that."""
     holds = f"the replica holds {short(asked)} up to offset {held}"
+    said = _said(memory, granted)
+    told = None if said is None else said.branch(granted, asked)
+    if said is not None and told is not None:
+        if held <= told:
+            return _out_of_backlog(memory, asked, granted, held, offset, None) if held <= offset else None
+        text = f"{holds}; its master knows that history up to offset {told} (second_repl_offset in its INFO), and writes"
+        is_here = memory.knows(asked) and memory.elsewhere(asked) is None and memory.lives.get(asked) != said.run_id
+        return Reason(
+            code="offset_ahead_of_master",
+            text=f"{text} {short(granted)}: {_beyond(memory, asked, told, held, '')}",
+            known_from="master",
+            causes=(OLDER_SNAPSHOT, PROMOTED_BEFORE) if is_here else (PROMOTED_BEFORE,),
+            inference="it came back from an older snapshot, or a promoted replica has taken its place: its log says which"
+            if is_here
+            else "",
+        )
     followed = memory.followed()
     if followed is not None:
         link, past = followed
@@ -156,6 +230,8 @@ def _promoted_before(memory: Memory, asked: str, held: int, granted: str) -> Rea
     branch = memory.succession.branch(granted)  # or later: the wire shows where both are still the same
     if branch is not None and branch < held:
         text += f": {_beyond(memory, asked, branch, held, 'at most ')}"
+    elif held <= offset:
+        return _out_of_backlog(memory, asked, granted, held, offset, None)
     return Reason(code="offset_ahead_of_master", text=text, causes=(PROMOTED_BEFORE,))
 
 
@@ -176,7 +252,16 @@ def _other_id(memory: Memory, replica: str, asked: str, held: int, granted: str,
     """The master does not know the history, or not that far."""
     past, elsewhere = memory.past(replica), memory.elsewhere(asked)
     offered = f"the replica offered {short(asked)} up to offset {held}"
+    said = memory.inspected
     if elsewhere is not None:
+        if said is not None and said.replid == granted and said.replid2 is not None:  # and it is not the one asked for
+            return Reason(
+                code="replication_id_unknown",
+                text=f"{offered}, which the master of link {elsewhere} wrote; this master writes {short(granted)}, and "
+                f"its INFO says that it does not go on from there ({_second(said)})",
+                known_from="master",
+                causes=(OTHER_MASTER,),
+            )
         return Reason(
             code="replication_id_unknown",
             text=f"{offered}, which the master of link {elsewhere} wrote; this master does not go on from there, it "
@@ -201,6 +286,24 @@ def _other_id(memory: Memory, replica: str, asked: str, held: int, granted: str,
                 "replica holds are lost in this resync; or without its data, or as another server: master_replid2 and "
                 "second_repl_offset in its INFO, and its log, say which",
             )
+        life = memory.lives.get(asked)
+        if said is not None and None not in (life, said.run_id) and said.replid != asked:
+            if life != said.run_id:
+                return Reason(
+                    code="replication_id_unknown",
+                    text=f"{offered}, {was} {short(granted)}, and is another process, as its INFO says",
+                    known_from="master",
+                    causes=(MASTER_RESTARTED, MASTER_REPLACED),
+                    inference="it was restarted without its history, or replaced: its log says which",
+                )
+            if said.role == "master" and said.replid2 == NO_HISTORY:
+                return Reason(
+                    code="replication_id_unknown",
+                    text=f"{offered}, {was} {short(granted)}, and is the same process, as its INFO says: it had no "
+                    "replica for repl-backlog-ttl, and drew a new ID",
+                    known_from="master",
+                    causes=(BACKLOG_FREED,),
+                )
         return Reason(
             code="replication_id_unknown",
             text=f"{offered}, {was} {short(granted)}",
@@ -221,6 +324,10 @@ def _other_id(memory: Memory, replica: str, asked: str, held: int, granted: str,
         inference="the replica was a master until now, or followed another one; or this master has drawn a new ID since, "
         "in a restart or after repl-backlog-ttl without a replica: its log says whether",
     )
+
+
+def _second(said: Inspected) -> str:
+    return "no master_replid2" if said.replid2 in (None, NO_HISTORY) else f"master_replid2 is {short(said.replid2 or '')}"
 
 
 def why_sync(refusal: str | None) -> Reason:

@@ -18,17 +18,27 @@ master wrote between two grants. Each cause has its picture:
 Some pictures fit several causes; then the likeliest is named, the others are its alternatives, and a clause says what
 would decide. Some figures are estimates or lower bounds; then fields say so, as well as the text.
 
+A master that may be asked (--inspect) decides between some of them, and says what the setting is now:
+
+    its limits              a buffer that has not grown to half of the lowest one has not overrun
+    its output buffer       a Pressure has seen it near a limit
+    its repl-timeout        after a silence of another length the master has not timed out
+    rdb_last_bgsave_status  whether the last child failed that wrote to disk; a diskless one does not change it
+    repl-diskless-sync      whether children write to disk
+
 Sources: Redis 7.0 replication.c, replicationCron and readSyncBulkPayload; networking.c, checkClientOutputBufferLimits;
 Valkey 9.1 rdb.c.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from tap.replication.events import Side
+from tap.replication.inspected import Inspected
 from tap.replication.reasons import BACKLOG_RESET, BACKLOG_TOO_SMALL
 from tap.units import seconds, size
 from tap.verdict import sizing
@@ -59,6 +69,7 @@ CAUSES = (
 LEAST_LIMIT = 2**18  # bytes; no output buffer in use is smaller, and most are a thousand times as large
 LEAST_TIMEOUT = 2.0  # seconds of silence that may be a timeout
 SPREAD = 1.6  # seconds by which timers of once a second differ
+TIMEOUT_LATE = 2.5  # seconds after repl-timeout by which its once-a-second timer, and ours, may be late
 SHORT_OUTAGE = 2.0  # seconds: the replica asked again at once
 FIRST_VERSION_SENT = "Valkey 9"  # writes an older RDB for a replica that has not announced its version
 
@@ -78,14 +89,28 @@ class Finding:
     at_least: bool = False
     assumed: tuple[str, ...] = ()
     known_from: str = "wire"
+    present: str = ""
 
 
-def find(rounds: Sequence[Round], now: Round) -> Finding:
-    """The cause that ends these rounds, oldest first, all of them unloaded, or all in the stream. now: the next one."""
+_SAYS_NOTHING = Inspected(0.0, 0.0)
+
+
+def find(rounds: Sequence[Round], now: Round, said: Inspected | None = None) -> Finding:
+    """The cause that ends these rounds, oldest first, all of them unloaded, or all in the stream. now: the next one.
+
+    said: what the master said of itself last; None if it is not asked.
+    """
+    found = _find(rounds, now, said or _SAYS_NOTHING)
+    if said is None or found.server != "master" or not found.setting:
+        return found
+    return replace(found, present=said.present(found.setting))
+
+
+def _find(rounds: Sequence[Round], now: Round, said: Inspected) -> Finding:
     last = rounds[-1]
     assert last.end is not None
     if not last.is_unloaded:
-        return _in_stream(rounds, now)
+        return _in_stream(rounds, now, said)
     # A round that the tap has ended says nothing about the servers.
     of_servers = [one for one in rounds if one.end is not None and one.end.by is not Side.TAP]
     if not of_servers:
@@ -94,9 +119,9 @@ def find(rounds: Sequence[Round], now: Round) -> Finding:
     rounds, last = of_servers, of_servers[-1]
     assert last.end is not None
     silence = _common_silence(rounds)
-    if silence is not None:
-        return _timeout(rounds, now, silence)
-    return _by_replica(rounds) if last.end.by is Side.REPLICA else _by_master(rounds, now)
+    if silence is not None and (last.end.by is Side.REPLICA or _may_be_timeout(silence, said)):
+        return _timeout(rounds, now, silence, said)
+    return _by_replica(rounds) if last.end.by is Side.REPLICA else _by_master(rounds, now, said)
 
 
 def _ends(rounds: Sequence[Round]) -> str:
@@ -119,26 +144,36 @@ def _common_silence(rounds: Sequence[Round]) -> float | None:
     return max(known)
 
 
-def _timeout(rounds: Sequence[Round], now: Round, silence: float) -> Finding:
+def _may_be_timeout(silence: float, said: Inspected) -> bool:
+    """Whether a master closes after this silence: at its repl-timeout, or that is unknown."""
+    limit = said.repl_timeout
+    return limit is None or limit - 1.0 <= silence <= limit + TIMEOUT_LATE
+
+
+def _timeout(rounds: Sequence[Round], now: Round, silence: float, said: Inspected) -> Finding:
     last = rounds[-1]
     assert last.end is not None
     by, other = last.end.by, Side.MASTER if last.end.by is Side.REPLICA else Side.REPLICA
     value = sizing.timeout(silence, sizing.WIDE_MARGIN)
+    is_told = by is Side.MASTER and said.repl_timeout is not None
     if by is Side.REPLICA:
         may_overrun, decide = False, "its log: 'Timeout receiving bulk data from MASTER' is the timeout"
     else:
         # At a steady rate a buffer overruns after equal times, too.
-        may_overrun = _may_overrun(_written(rounds, now))
+        may_overrun = _may_overrun(_written(rounds, now), said)
         decide = "its log: 'Disconnecting timedout replica' is the timeout"
         decide += ", 'overcoming of output buffer limits' the buffer" if may_overrun else ""
+    if is_told and not may_overrun:
+        decide = ""
     if by is Side.MASTER and last.end.phase == "rdb":
         what = "nothing of the RDB had passed"
     else:
         what = f"the {other.value} had sent nothing"
+    its = f"its repl-timeout of {said.repl_timeout:g} s, as its CONFIG says" if is_told else "its repl-timeout"
     return Finding(
         REPL_TIMEOUT,
         f"the {by.value} {_ends(rounds)} after {what} for {silence:.1f} s, equally long each "
-        "time: its repl-timeout. How long the silence would have lasted is not on the wire: look for what stalls there, "
+        f"time: {its}. How long the silence would have lasted is not on the wire: look for what stalls there, "
         f"and set repl-timeout to twice that: {silence:.1f} s x {sizing.WIDE_MARGIN:g} = {value}",
         by.value,
         "repl-timeout",
@@ -147,6 +182,7 @@ def _timeout(rounds: Sequence[Round], now: Round, silence: float) -> Finding:
         (OUTPUT_BUFFER,) if may_overrun else (),
         decide,
         at_least=True,
+        known_from="master" if is_told else "wire",
     )
 
 
@@ -204,28 +240,56 @@ def _not_loadable(rounds: Sequence[Round], version: int | None, loads: bool | No
 # ---- the master ends ----
 
 
-def _by_master(rounds: Sequence[Round], now: Round) -> Finding:
+def _by_master(rounds: Sequence[Round], now: Round, said: Inspected) -> Finding:
     last = rounds[-1]
     assert last.end is not None
     if last.refusal:
-        return _child(rounds, f"answers {last.refusal!r}", ())
+        return _child(rounds, f"answers {last.refusal!r}", (), said)
     written = _written(rounds, now)
-    may_overrun = _may_overrun(written)
+    may_overrun = _may_overrun(written, said) or last.pressure is not None
+    # Of the children that write to disk, the status is that of the last; it is not known to be that of this round's.
+    has_failed = _is_disk(rounds, said) is True and said.is_saved is False
+    if has_failed and last.end.phase == "waiting":
+        return _child(rounds, "closes the connection", (), said)
     if lacks_version(last):
         return _capability(rounds, may_overrun)
     # A child that has ended can no longer fail: the RDB is complete on the master's disk, or has passed.
     may_be_child = last.end.phase == "waiting" or (last.end.phase == "rdb" and last.is_diskless is not False)
+    may_be_child = may_be_child and not (_is_disk(rounds, said) is True and said.is_saved is True)
     if written is not None and may_overrun:
         rate = max(write_rates([*rounds, now]))
-        return _output_buffer(rounds, rate, written, (CHILD_FAILS,) if may_be_child else ())
+        return _output_buffer(rounds, rate, written, (CHILD_FAILS,) if may_be_child else (), said)
     if written is None:
-        said = "has written an unknown amount since the snapshot"
+        what = "has written an unknown amount since the snapshot"
+    elif said.limit is None:
+        what = f"has written {size(written)} since the snapshot, which fills no output buffer"
     else:
-        said = f"has written {size(written)} since the snapshot, which fills no output buffer"
+        what = f"has written {size(written)} since the snapshot, which does not fill an output buffer of {_limit(said)}"
     if may_be_child:
-        return _child(rounds, f"closes the connection, and {said}", (OUTPUT_BUFFER,) if may_overrun else ())
-    text = f"the master {_ends(rounds)}, when its snapshot was complete, and {said}"
+        return _child(rounds, f"closes the connection, and {what}", (OUTPUT_BUFFER,) if may_overrun else (), said)
+    if last.end.phase in ("psync", "waiting"):
+        what += ". Its last snapshot to disk succeeded (rdb_last_bgsave_status)"
+        text = f"the master {_ends(rounds)}, and {what}"
+    else:
+        text = f"the master {_ends(rounds)}, when its snapshot was complete, and {what}"
     return Finding(UNKNOWN, text, "master", decide="its log says why")
+
+
+def _is_disk(rounds: Sequence[Round], said: Inspected) -> bool | None:
+    """Whether the master writes the snapshot to disk first; None if that is unknown."""
+    transfers = {one.is_diskless for one in rounds} - {None}
+    if transfers:
+        return transfers == {False}
+    return {"no": True, "yes": False}.get(said.present("repl-diskless-sync"))
+
+
+def _limit(said: Inspected) -> str:
+    """The limits of a replica's output buffer in words."""
+    limit = said.limit
+    if limit is None or limit.least is None:
+        return "any size"
+    soft = f"{size(limit.soft)} for {limit.soft_seconds:g} s" if limit.soft else ""
+    return " or ".join(one for one in (size(limit.hard) if limit.hard else "", soft) if one)
 
 
 def _written(rounds: Sequence[Round], now: Round) -> float | None:
@@ -234,9 +298,15 @@ def _written(rounds: Sequence[Round], now: Round) -> float | None:
     return None if rate is None else rate * max(one.seconds for one in rounds)
 
 
-def _may_overrun(written: float | None) -> bool:
-    """Whether an output buffer may have overrun: so much was written, or how much is unknown."""
-    return written is None or written >= LEAST_LIMIT
+def _may_overrun(written: float | None, said: Inspected) -> bool:
+    """Whether an output buffer may have overrun: so much was written, or how much is unknown.
+
+    A rate is that of a whole round, and a burst may have been twice as much in a part of one.
+    """
+    if said.limit is None:
+        return written is None or written >= LEAST_LIMIT
+    least = said.limit.least
+    return least is not None and (written is None or written >= least / 2)
 
 
 def write_rates(rounds: Sequence[Round]) -> list[float]:
@@ -284,14 +354,22 @@ def _capability(rounds: Sequence[Round], may_overrun: bool) -> Finding:
     )
 
 
-def _child(rounds: Sequence[Round], what: str, alternatives: tuple[str, ...]) -> Finding:
+def _child(rounds: Sequence[Round], what: str, alternatives: tuple[str, ...], said: Inspected) -> Finding:
     last = rounds[-1]
     assert last.end is not None
     text = f"the master {what}: its child process for the snapshot fails"
-    transfers = {one.is_diskless for one in rounds} - {None}
-    is_disk = transfers == {False} or (not transfers and last.end.phase in ("waiting", "psync"))
+    is_disk = _is_disk(rounds, said)
+    if is_disk is None:
+        is_disk = last.end.phase in ("waiting", "psync")
+    is_told = is_disk and said.is_saved is False
+    if is_told:
+        text += ", as its INFO says (rdb_last_bgsave_status:err)"
+    if said.is_aof_written is False:
+        text += ". Its disk has refused the AOF, too (aof_last_write_status:err)"
+    directory = said.present("dir")
     if is_disk:
-        text += ". It writes the snapshot to disk first; with repl-diskless-sync yes it needs no disk for that"
+        text += f". It writes the snapshot to disk first{f', into {directory}' if directory else ''}; with "
+        text += "repl-diskless-sync yes it needs no disk for that"
     return Finding(
         CHILD_FAILS,
         text,
@@ -302,11 +380,14 @@ def _child(rounds: Sequence[Round], what: str, alternatives: tuple[str, ...]) ->
         decide="its log says why: no space or no right to write in `dir`, no memory to fork (vm.overcommit_memory = 1), "
         "or killed"
         + ("; or 'overcoming of output buffer limits'" if alternatives else "")
-        + "; rdb_last_bgsave_status in its INFO",
+        + ("" if is_told else "; rdb_last_bgsave_status in its INFO"),
+        known_from="master" if is_told else "wire",
     )
 
 
-def _output_buffer(rounds: Sequence[Round], rate: float, written: float, alternatives: tuple[str, ...]) -> Finding:
+def _output_buffer(
+    rounds: Sequence[Round], rate: float, written: float, alternatives: tuple[str, ...], said: Inspected
+) -> Finding:
     last = rounds[-1]
     assert last.end is not None
     wait = max((one.wait for one in rounds if one.rdb_at is not None), default=last.wait)
@@ -321,7 +402,10 @@ def _output_buffer(rounds: Sequence[Round], rate: float, written: float, alterna
     margin = sizing.MARGIN if is_transferred and is_loaded else sizing.WIDE_MARGIN
     assumed = transfer if transfer is not None else max(longest, wait)
     loading = load if load is not None else assumed  # a replica rarely loads more slowly than it receives
+    limit = None if said.limit is None else said.limit.least
+    pressure = next((one.pressure for one in reversed(rounds) if one.pressure is not None), None)
     need = sizing.output_buffer(rate, wait, assumed, loading, margin)
+    needed = need.bytes if limit is None else max(need.bytes, math.ceil(limit * sizing.MARGIN))
     figures = {
         "rate_bytes_per_second": rate,
         "written_bytes": written,
@@ -329,8 +413,16 @@ def _output_buffer(rounds: Sequence[Round], rate: float, written: float, alterna
         "transfer_seconds": assumed,
         "load_seconds": loading,
         "margin": margin,
-        "needed_bytes": float(need.bytes),
+        "needed_bytes": float(needed),
     }
+    its = "its client-output-buffer-limit"
+    if limit is not None:
+        figures["limit_bytes"] = float(limit)
+        its = f"{its} of {_limit(said)} allows"
+    seen = ""
+    if pressure is not None:
+        figures["buffer_bytes"] = float(pressure.buffer)
+        seen = f" The master said in phase {pressure.phase}: {size(pressure.buffer)} of {size(pressure.limit_bytes)}."
     transfer_is = "" if is_transferred else " (assumed)" if transfer is None else " (estimated)"
     load_is = "" if load is not None else " (assumed: as long as the transfer)"
     unseen = "" if transfer is not None else ", at least: no round has shown how long the RDB takes"
@@ -338,19 +430,24 @@ def _output_buffer(rounds: Sequence[Round], rate: float, written: float, alterna
     more = " and more" if is_cut_off else ""
     text = (
         f"the master {_ends(rounds)}, {seconds(last.seconds)} after the snapshot, when it had "
-        f"written {size(written)} for the replica: more than its client-output-buffer-limit. Needed: "
+        f"written {size(written)} for the replica: more than {its}.{seen} Needed: "
         f"{size(rate)}/s x ({seconds(wait)} wait + {seconds(assumed)} transfer{transfer_is} + "
         f"{seconds(loading)} load{more}{load_is}) x {margin:g} margin = {need.value}{unseen}"
     )
+    if limit is not None and needed > need.bytes:
+        text += f"; and at least {sizing.MARGIN:g} times the present limit: {sizing.as_size(needed)}"
+    is_told = pressure is not None or limit is not None
+    decide = "the master's log: 'overcoming of output buffer limits'" + (", or a failed child" if alternatives else "")
     return Finding(
         OUTPUT_BUFFER,
         text,
         "master",
         "client-output-buffer-limit",
-        sizing.output_buffer_limit(need.bytes),
+        sizing.output_buffer_limit(needed, said.limit),
         figures,
         alternatives,
-        "the master's log: 'overcoming of output buffer limits'" + (", or a failed child" if alternatives else ""),
+        "" if is_told and not alternatives else decide,
+        known_from="master" if is_told else "wire",
         at_least=transfer is None or is_cut_off,
         assumed=tuple(
             name
@@ -363,7 +460,7 @@ def _output_buffer(rounds: Sequence[Round], rate: float, written: float, alterna
 # ---- the stream was lost ----
 
 
-def _in_stream(rounds: Sequence[Round], now: Round) -> Finding:
+def _in_stream(rounds: Sequence[Round], now: Round, said: Inspected) -> Finding:
     last = rounds[-1]
     assert last.end is not None
     code = "" if now.full is None else now.full.reason.code
@@ -388,40 +485,67 @@ def _in_stream(rounds: Sequence[Round], now: Round) -> Finding:
         one.offset - one.asked_offset for one in following if one.offset is not None and one.asked_offset is not None
     ]
     rate, outage, lack = max(write_rates([*rounds, now]), default=0.0), max(outages), max(lacked, default=0)
-    if last.end.by is Side.MASTER and outage < SHORT_OUTAGE and lack > rate * SHORT_OUTAGE + LEAST_LIMIT:
-        value = sizing.output_buffer_limit(int(lack * sizing.WIDE_MARGIN))
-        return Finding(
-            OUTPUT_BUFFER,
-            f"the master ends the stream of a replica that lags by up to {size(lack)}: more than its "
-            "client-output-buffer-limit, and then more than its backlog. The replica applies more slowly than the master "
-            f"writes ({size(rate)}/s): a larger buffer helps only if that is not always so. Twice this lag: {value}",
-            "master",
-            "client-output-buffer-limit",
-            value,
-            {"rate_bytes_per_second": rate, "lag_bytes": float(lack), "margin": sizing.WIDE_MARGIN},
-            (REPL_TIMEOUT,),
-            "the master's log: 'overcoming of output buffer limits', or 'Disconnecting timedout replica'",
-            at_least=True,
-        )
+    is_slow = last.end.by is Side.MASTER and outage < SHORT_OUTAGE and lack > rate * SHORT_OUTAGE + LEAST_LIMIT
+    if is_slow and _may_overrun(lack, said):
+        return _lags(rounds, rate, lack, said)
     need = sizing.backlog(rate, outage)
-    value = sizing.as_size(max(need.bytes, lack))
+    value = max(need.bytes, lack)
+    figures = {
+        "rate_bytes_per_second": rate,
+        "outage_seconds": outage,
+        "margin": need.margin,
+        "lacked_bytes": float(lack),
+        "needed_bytes": float(need.bytes),
+    }
+    now_is = ""
+    if said.backlog_size is not None:
+        figures["backlog_bytes"] = float(said.backlog_size)
+        now_is = f". It is {size(said.backlog_size)} now, as the master's INFO says"
+    is_large = said.backlog_size is not None and said.backlog_size >= value
+    if is_large:
+        now_is += ", which would hold that: it was smaller, or emptied, when the link was lost"
     return Finding(
         BACKLOG_TOO_SMALL,
         f"the link is lost in the stream, and each time the master's backlog no longer reaches back to what the replica "
         f"has. Needed: {size(rate)}/s x {seconds(outage)}, the longest outage, x {need.margin:g} margin = "
-        f"{size(need.bytes)}, and at least the {size(lack)} that it lacked at most: {value}. What ends the stream is "
-        f"another matter: the last time it was the {last.end.by.value} ({last.end.how})",
+        f"{size(need.bytes)}, and at least the {size(lack)} that it lacked at most: {sizing.as_size(value)}{now_is}. "
+        f"What ends the stream is another matter: the last time it was the {last.end.by.value} ({last.end.how})",
         "master",
-        "repl-backlog-size",
-        value,
-        {
-            "rate_bytes_per_second": rate,
-            "outage_seconds": outage,
-            "margin": need.margin,
-            "lacked_bytes": float(lack),
-            "needed_bytes": float(need.bytes),
-        },
+        "" if is_large else "repl-backlog-size",
+        "" if is_large else sizing.as_size(value),
+        figures,
         tuple(one for one in reason.causes if one != BACKLOG_TOO_SMALL),
         reason.inference,
         known_from=reason.known_from,
+    )
+
+
+def _lags(rounds: Sequence[Round], rate: float, lack: int, said: Inspected) -> Finding:
+    """The replica applies more slowly than the master writes, until its buffer overruns."""
+    last = rounds[-1]
+    assert last.end is not None
+    silences = [one.end.silence for one in rounds if one.end is not None and one.end.silence is not None]
+    is_timeout = said.repl_timeout is None or any(_may_be_timeout(one, said) for one in silences)
+    needed = int(lack * sizing.WIDE_MARGIN)
+    its = "its client-output-buffer-limit"
+    if said.limit is not None:
+        its = f"{its} of {_limit(said)} allows"
+        needed = max(needed, math.ceil((said.limit.least or 0) * sizing.MARGIN))
+    value = sizing.output_buffer_limit(needed, said.limit)
+    timeout = ", or 'Disconnecting timedout replica'" if is_timeout else ""
+    is_told = said.limit is not None and not is_timeout
+    return Finding(
+        OUTPUT_BUFFER,
+        f"the master ends the stream of a replica that lags by up to {size(lack)}: more than {its}, and then more than "
+        f"its backlog. The replica applies more slowly than the master writes ({size(rate)}/s): a larger buffer helps "
+        f"only if that is not always so. Twice this lag: {value}",
+        "master",
+        "client-output-buffer-limit",
+        value,
+        {"rate_bytes_per_second": rate, "lag_bytes": float(lack), "margin": sizing.WIDE_MARGIN}
+        | ({} if said.limit is None else {"limit_bytes": float(said.limit.least or 0)}),
+        (REPL_TIMEOUT,) if is_timeout else (),
+        "" if is_told else f"the master's log: 'overcoming of output buffer limits'{timeout}",
+        at_least=True,
+        known_from="wire" if said.limit is None else "master",
     )

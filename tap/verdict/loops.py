@@ -23,6 +23,7 @@ from typing import Any
 from tap.bus import Told
 from tap.replication import events
 from tap.replication.events import Event, Role, Side
+from tap.replication.inspected import Inspected
 from tap.verdict.causes import UNKNOWN, Finding, find
 from tap.verdict.rounds import End, Round
 
@@ -90,11 +91,17 @@ def judging(tell: Callable[[Told], None]) -> Callable[[Told], None]:
 class Loops:
     """Takes events in their order, and returns those that they lead to."""
 
-    def __init__(self, loaded: Callable[[], Container[int]] = tuple) -> None:
+    def __init__(
+        self,
+        loaded: Callable[[], Container[int]] = tuple,
+        said: Callable[[str], Inspected | None] = lambda link: None,
+    ) -> None:
         """loaded: the numbers of the connections whose replicas have acknowledged their RDB, for a caller that does not
-        give Acks. It is asked once a second, while there are streams that may end a streak.
+        give Acks. It is asked once a second, while there are streams that may end a streak. said: what the master of a
+        link said of itself last.
         """
         self._loaded = loaded
+        self._said = said
         self._due = 0.0  # when to look at these streams next
         self._streaks: dict[_Key, Streak] = {}
         self._requests: dict[int, _Request] = {}
@@ -113,6 +120,8 @@ class Loops:
             events.RdbProblem: self._rdb_problem,
             events.RdbFinished: self._rdb_finished,
             events.StreamStarted: self._stream_started,
+            events.Pressure: self._pressed,
+            events.PressureOver: self._relieved,
             events.Ack: self._acknowledged,
             events.LinkClosed: self._closed,
         }
@@ -223,7 +232,7 @@ class Loops:
         if len(self._streaks) > MAX_REPLICAS:
             del self._streaks[next(iter(self._streaks))]
         if streak.count >= LEAST_COUNT:
-            found = find(streak.rounds, new)
+            found = find(streak.rounds, new, self._said(key[0]))
             if was is None or _is_other(was, found) or _is_round_number(streak.count) or _needs_more(was, found):
                 streak.finding = found
                 yield _verdict(streak, found)
@@ -282,6 +291,16 @@ class Loops:
         if one is not None:
             one.stream_at = told.time
             self._streaming[told.link, told.replica] = told.connection
+
+    def _pressed(self, told: Told, event: events.Pressure) -> None:
+        one = self._rounds.get(told.connection)
+        if one is not None:
+            one.pressure = event
+
+    def _relieved(self, told: Told, event: events.PressureOver) -> None:
+        one = self._rounds.get(told.connection)
+        if one is not None and event.how == "back":
+            one.pressure = None
 
     def _acknowledged(self, told: Told, event: events.Ack) -> None:
         one = self._rounds.get(told.connection)
@@ -374,4 +393,5 @@ def _verdict(streak: Streak, found: Finding) -> events.Verdict:
         at_least=found.at_least,
         assumed=found.assumed,
         known_from=found.known_from,
+        present=found.present,
     )

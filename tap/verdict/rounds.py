@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tap.replication.events import FullResync, LinkClosed, RdbStarted, Side, Transfer
+from tap.replication.events import FullResync, LinkClosed, Pressure, RdbStarted, Side, Transfer
 
 UNLOADED = ("psync", "waiting", "rdb", "loading")  # phases before the replica has acknowledged the RDB
 
@@ -29,6 +29,7 @@ class Round:
     rdb_begin: position of the payload in its connection. rdb_bytes: of the RDB so far. progress: time, bytes and keys'
     share of the RDB at its last report; the share is None if unknown. version: what the replica announced of itself,
     "Valkey 9.1.2", or "". is_masked: the tap has taken that out. refusal: the master's error in place of a grant.
+    pressure: the last one on the master's output buffer that was not over when the round ended.
     """
 
     connection: int
@@ -48,6 +49,7 @@ class Round:
     seconds_left: float | None = None  # of the transfer, at moved_at
     stream_at: float | None = None
     loaded_at: float | None = None
+    pressure: Pressure | None = None
     end: End | None = None
     channel_end: LinkClosed | None = field(default=None, repr=False)
 

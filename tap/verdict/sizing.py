@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tap.replication.inspected import BufferLimit
+
 MARGIN = 1.5  # where all parts were measured
 WIDE_MARGIN = 2.0  # where a part of the time is an estimate, or was cut off
 ROUND_TO = 2**20  # buffers are given in whole megabytes
@@ -63,9 +65,13 @@ def as_size(size: int) -> str:
     return f"{max(1, -(-size // ROUND_TO))}mb"
 
 
-def output_buffer_limit(size: int) -> str:
+def output_buffer_limit(size: int, present: BufferLimit | None = None) -> str:
     """The value of client-output-buffer-limit that lets a replica's buffer grow to this size.
 
     The soft limit, which ends a connection that exceeds it for a minute, is the same: a full resync may take longer.
+    present: what is configured now, if that is known; nothing of it is lowered.
     """
-    return f"replica {as_size(size)} {as_size(size)} 60"
+    if present is None:
+        return f"replica {as_size(size)} {as_size(size)} 60"
+    hard, soft = (as_size(max(size, one)) if one else "0" for one in (present.hard, present.soft))
+    return f"replica {hard} {soft} {present.soft_seconds:g}"

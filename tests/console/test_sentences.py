@@ -161,6 +161,11 @@ def caught_up(size: int | None, at_least: int, at_most: int) -> events.CaughtUp:
             'CONFIG SET client-output-buffer-limit "replica 310mb 310mb 60". Why: the master ends each round',
         ),
         (
+            verdict(setting="repl-timeout", value="120", present="60"),
+            "LOOP of full resyncs, 3 so far, one every 40.0 s: output_buffer. On the master: "
+            "CONFIG SET repl-timeout 120 (now 60). Why: the master ends each round",
+        ),
+        (
             verdict(setting="", value=""),
             "LOOP of full resyncs, 3 so far, one every 40.0 s: output_buffer. Why: the master ends each round",
         ),

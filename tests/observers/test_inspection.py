@@ -85,6 +85,12 @@ def test_the_lag_and_the_buffer_of_a_stopped_replica_are_the_masters_own(servers
             assert said.limit is not None
             assert (said.role, said.limit.hard, said.repl_timeout) == ("master", 80 * 2**20, 50)
             assert (said.backlog_size, said.offset) == (2**20, master_offset(master))
+            with client(master) as to_master:
+                run_id = to_master.info("server")["run_id"]
+            assert (said.run_id, said.is_saved, said.is_aof_written) == (run_id, True, True)
+            assert said.present("client-output-buffer-limit") == f"replica {80 * 2**20} 0 0"
+            assert said.present("repl-backlog-size") == str(2**20)
+            assert said.present("repl-diskless-sync") in ("yes", "no")
             assert (link(tap).inspected_age or 9) < 2.5
             pressure = tap.wait_for(events.Pressure)
             assert (pressure.limit, pressure.limit_bytes, pressure.phase) == ("hard", 80 * 2**20, "stream")
@@ -215,7 +221,9 @@ def test_what_the_user_may_not_ask_is_said_once_and_stays_unknown(servers: Serve
         wait_until(lambda: link(tap).inspected is not first)
         [lacks] = tap.events(events.InspectLacks)
         assert lacks.commands == ("CLIENT LIST", "CONFIG GET")
-        assert "the output buffers of replicas and their limits and repl-timeout stay unknown" in lacks.text
+        assert (
+            "the output buffers of replicas and their limits, repl-timeout and other settings stay unknown" in lacks.text
+        )
         said = link(tap).inspected
         assert said is not None
         assert (said.buffers, said.limit, said.repl_timeout, said.role) == (None, None, None, "master")

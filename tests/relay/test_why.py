@@ -19,17 +19,31 @@ NAMES = ["redis-7.0", "redis-newest", "valkey-newest"]
 
 
 class Taps(TapThread):
-    """A tap with a link in front of each server, by name."""
+    """A tap with a link in front of each server, by name. is_asking: it may ask each about itself."""
 
-    def __init__(self, **masters: Server) -> None:
+    def __init__(self, is_asking: bool = False, **masters: Server) -> None:
         super().__init__(
             Config(
                 links=tuple(
-                    LinkConfig(name=name, master=Address("127.0.0.1", one.port), listen="127.0.0.1:0")
+                    LinkConfig(
+                        name=name,
+                        master=Address("127.0.0.1", one.port),
+                        listen="127.0.0.1:0",
+                        inspect=f"redis://127.0.0.1:{one.port}" if is_asking else None,
+                    )
                     for name, one in masters.items()
                 )
             )
         )
+
+    def hears(self, link: str, **fields: object) -> None:
+        """Wait until the master of the link has said this of itself."""
+
+        def has_said() -> bool:
+            said = next(one.inspected for one in self.tap.status().links if one.name == link)
+            return said is not None and all(getattr(said, name) == value for name, value in fields.items())
+
+        wait_until(has_said, what=f"{link} says {fields}")
 
     def port_of(self, link: str) -> int:
         return next(one.address.port for one in self.tap.status().links if one.name == link)
@@ -128,3 +142,116 @@ def test_pings_that_were_written_after_a_promotion_are_no_lost_writes(servers: S
         reason = tap.reasons("new")[-1]
         assert (reason.code, reason.causes) == ("offset_ahead_of_master", ("promoted_before",))
         assert "bytes more, PINGs and no writes, as other connections show: nothing is lost" in reason.text
+
+
+# ---- with what the masters say ----
+
+ASKED = ["redis-7.0", *(pytest.param(name, marks=pytest.mark.slow) for name in ("redis-newest", "valkey-newest"))]
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_master_that_is_asked_says_that_it_has_freed_its_backlog(servers: Servers, name: str, nobody: int) -> None:
+    master, replica = servers.start(name, "repl-backlog-ttl", "1"), servers.start(name)
+    with Taps(is_asking=True, a=master) as tap:
+        tap.follow(replica, "a")
+        level(master, replica)
+        former = client(master).info("replication")["master_replid"]
+        tap.hears("a", replid=former)
+        follow(replica, nobody)
+        wait_until(lambda: client(master).info("replication")["master_replid"] != former)
+        tap.hears("a", replid=client(master).info("replication")["master_replid"])
+        tap.follow(replica, "a")
+        reason = tap.reasons("a")[-1]
+        assert (reason.code, reason.causes) == ("replication_id_unknown", ("backlog_freed",))
+        assert (reason.known_from, reason.inference) == ("master", "")
+        assert "the same process" in reason.text
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_master_that_is_asked_says_what_an_older_snapshot_costs(servers: Servers, name: str) -> None:
+    """To the byte: the offset at the snapshot is where its former history ends."""
+    master, replica = servers.start(name, "save", ""), servers.start(name)
+    with Taps(is_asking=True, a=master) as tap:
+        tap.follow(replica, "a")
+        client(master).set("in", "the snapshot")
+        level(master, replica)
+        former = client(master).info("replication")["master_replid"]
+        tap.hears("a", replid=former)
+        wait_until(lambda: not client(master).info("persistence")["rdb_bgsave_in_progress"])
+        client(master).save()
+        for number in range(100):
+            client(master).set(f"key:{number}", "v" * 100)
+        held = level(master, replica)
+        os.kill(master.pid, signal.SIGKILL)
+        back = Server(master.program, "port", str(master.port), name=name)
+        shutil.copy(master.directory / "dump.rdb", back.directory / "dump.rdb")
+        wait_until(lambda: not is_up(replica))
+        follow(replica, 1)
+        with back:
+            info = client(back).info("replication")
+            assert info["master_replid2"] == former
+            tap.hears("a", replid=info["master_replid"])
+            tap.follow(replica, "a")
+            reason = tap.reasons("a")[-1]
+            assert (reason.code, reason.known_from) == ("offset_ahead_of_master", "master")
+            assert reason.causes == ("older_snapshot", "promoted_before")
+            branch = info["second_repl_offset"] - 1
+            told = int(reason.text.split(": ")[1].split(" ")[0])
+            assert f"up to offset {branch} (second_repl_offset in its INFO)" in reason.text
+            assert told == past(tap) - branch
+            assert held <= past(tap)
+
+
+def past(tap: Taps) -> int:
+    """What the replica had when it asked last."""
+    return tap.events(events.PsyncRequested)[-1].offset - 1
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_master_that_is_asked_says_that_it_is_a_replica_with_a_new_backlog(
+    servers: Servers, name: str, nobody: int
+) -> None:
+    """The tap is in front of the middle server only."""
+    top = servers.start(name, "repl-backlog-size", "16kb")
+    middle, replica = servers.start(name), servers.start(name)
+    with Taps(is_asking=True, middle=middle) as tap:
+        follow(middle, top.port)
+        wait_until(lambda: is_up(middle))
+        tap.follow(replica, "middle")
+        client(top).set("key", "value")
+        level(top, middle, replica)
+        follow(replica, nobody)
+        follow(middle, nobody)
+        for number in range(100):
+            client(top).set("big", str(number) * 20_000)
+        follow(middle, top.port)
+        offset = level(top, middle)
+        tap.hears("middle", role="slave", offset=offset)
+        tap.follow(replica, "middle")
+        reason = tap.reasons("middle")[-1]
+        assert (reason.code, reason.causes) == ("offset_out_of_backlog", ("backlog_reset",))
+        assert (reason.known_from, reason.inference) == ("master", "")
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_master_that_is_asked_says_where_it_was_promoted(servers: Servers, name: str) -> None:
+    """The tap is in front of the new master only, and its history before the promotion went another way."""
+    old = servers.start(name, "repl-ping-replica-period", "1")
+    new, other = servers.start(name), servers.start(name)
+    with Taps(is_asking=True, new=new) as tap:
+        for one in (new, other):
+            follow(one, old.port)
+            wait_until(lambda one=one: is_up(one))  # type: ignore[misc]
+        client(old).set("key", "value")
+        level(old, new, other)
+        client(new).execute_command("REPLICAOF", "NO", "ONE")
+        info = client(new).info("replication")
+        branch = info["second_repl_offset"] - 1
+        tap.hears("new", replid=info["master_replid"])
+        wait_until(lambda: master_offset(old) >= branch + 2 * 14)
+        tap.follow(old, "new")
+        reason = tap.reasons("new")[-1]
+        assert (reason.code, reason.causes) == ("offset_ahead_of_master", ("promoted_before",))
+        assert (reason.known_from, reason.inference) == ("master", "")
+        assert f"up to offset {branch} (second_repl_offset in its INFO)" in reason.text
+        assert f": {past(tap) - branch} bytes more, " in reason.text

@@ -119,14 +119,87 @@ def test_a_master_that_says_where_its_backlog_begins_leaves_one_cause() -> None:
     reason = why_full(memory, REPLICA, A, 51, A, 900)
     assert (reason.code, reason.causes, reason.known_from) == ("offset_out_of_backlog", ("backlog_too_small",), "master")
     assert "the master's backlog of 16384 bytes began at 52, as its INFO said before" in reason.text
+    memory.inspected = replace(said, backlog_first=51)  # a moment before
+    reason = why_full(memory, REPLICA, A, 51, A, 900)
+    assert (reason.causes, reason.known_from) == (("backlog_too_small",), "master")
+    assert "of 16384 bytes no longer reached back to there when it answered, at offset 900" in reason.text
     for other in (
-        replace(said, backlog_first=51),
         replace(said, backlog_first=None),
-        replace(said, role="slave"),
+        replace(said, role="slave", offset=52 + 16384),
+        replace(said, role="slave", backlog_size=None),
         replace(said, replid=B),
     ):
         memory.inspected = other
         assert why_full(memory, REPLICA, A, 51, A, 900).causes == ("backlog_too_small", "backlog_reset")
+
+
+def test_a_master_that_says_that_it_is_a_replica_leaves_one_cause() -> None:
+    memory = Memory()
+    said = Inspected(1.0, 1.1, role="slave", replid=A, offset=800, backlog_first=52, backlog_size=16384)
+    memory.inspected = said
+    reset = why_full(memory, REPLICA, A, 51, A, 900)
+    assert (reset.code, reset.causes, reset.known_from) == ("offset_out_of_backlog", ("backlog_reset",), "master")
+    assert "itself a replica, began a new backlog at 52, as its INFO said" in reset.text
+    memory.inspected = replace(said, backlog_first=None)
+    equal = why_full(memory, REPLICA, A, 901, A, 900)
+    assert (equal.causes, equal.known_from) == (("backlog_reset",), "master")
+    ahead = why_full(memory, REPLICA, A, 951, A, 900)
+    assert (ahead.code, ahead.causes, ahead.known_from) == ("offset_ahead_of_master", ("master_lags",), "master")
+    memory.inspected = replace(said, role="master", backlog_first=None)
+    assert why_full(memory, REPLICA, A, 901, A, 900).causes == ("backlog_reset", "backlog_freed")
+    assert why_full(memory, REPLICA, A, 951, A, 900).causes == ("master_lags", "older_snapshot")
+
+
+@pytest.mark.parametrize(("first_seen", "causes"), [("here", ("older_snapshot", "promoted_before")), ("there", None)])
+def test_a_master_that_says_where_its_former_history_ends_says_how_much_is_lost(
+    first_seen: str, causes: tuple[str, ...] | None
+) -> None:
+    there = Memory("a", master="10.0.0.1:6379")
+    memory = Memory("b", there, master="10.0.0.2:6379")
+    (memory if first_seen == "here" else there).history(A)
+    memory.learn(Inspected(1.0, 1.1, role="master", replid=B, replid2=A, second_offset=101, run_id="2"))
+    reason = why_full(memory, REPLICA, A, 129, B, 160)
+    assert (reason.code, reason.known_from) == ("offset_ahead_of_master", "master")
+    assert reason.causes == (causes or ("promoted_before",))
+    assert "knows that history up to offset 100 (second_repl_offset in its INFO)" in reason.text
+    assert "28 bytes more, 2 PINGs or writes" in reason.text
+    memory.lives[A] = "2"  # the same process: it was promoted
+    assert why_full(memory, REPLICA, A, 129, B, 160).causes == ("promoted_before",)
+    within = why_full(memory, REPLICA, A, 51, B, 160)
+    assert (within.code, within.causes) == ("offset_out_of_backlog", ("backlog_too_small", "backlog_reset"))
+    assert "(it has offset 50 of aaaaaaaa…, which the master knows and goes on with as bbbbbbbb…, the" in within.text
+
+
+def test_a_master_that_says_what_it_followed_has_not_followed_the_replicas_history() -> None:
+    there = Memory("a")
+    there.history(A)
+    memory = Memory("b", there)
+    memory.learn(Inspected(1.0, 1.1, role="master", replid=B, replid2="0" * 40, second_offset=-1))
+    reason = why_full(memory, REPLICA, A, 129, B, 160)
+    assert (reason.code, reason.causes, reason.known_from) == ("replication_id_unknown", ("other_master",), "master")
+    assert "(no master_replid2)" in reason.text
+    memory.learn(Inspected(1.0, 1.1, role="master", replid=B, replid2="c" * 40, second_offset=7))
+    assert "(master_replid2 is cccccccc…)" in why_full(memory, REPLICA, A, 129, B, 160).text
+    memory.learn(Inspected(1.0, 1.1, role="master", replid="d" * 40, replid2="0" * 40))
+    assert why_full(memory, REPLICA, A, 129, B, 160).causes == ("promoted_before", "other_master")
+
+
+def test_a_master_that_is_the_same_process_has_freed_its_backlog() -> None:
+    memory = Memory()
+    memory.left(REPLICA, past(A))
+    memory.history(A)
+
+    def why(run_id: str | None, **fields: object) -> Reason:
+        memory.learn(Inspected(1.0, 1.1, role="master", replid=A, run_id="1"))
+        said = Inspected(2.0, 2.1, role="master", replid="d" * 40, replid2="0" * 40, run_id=run_id)
+        memory.learn(replace(said, **fields))  # type: ignore[arg-type]
+        return why_full(memory, REPLICA, A, 91, B, 100)
+
+    assert (why("1").causes, why("1").known_from) == (("backlog_freed",), "master")
+    assert (why("2").causes, why("2").known_from) == (("master_restarted", "master_replaced"), "master")
+    for unsure in (why(None), why("1", replid2="c" * 40), why("1", role="slave"), why("1", replid=A)):
+        assert unsure.causes == ("backlog_freed", "master_restarted", "master_replaced")
+        assert unsure.known_from == "wire"
 
 
 def test_a_master_that_has_itself_resynced_in_full_began_a_new_backlog() -> None:
@@ -181,6 +254,14 @@ def test_the_place_where_a_history_went_on_bounds_what_a_replica_has_more() -> N
     reason = why_full(memory, REPLICA, A, 129, B, 400)
     assert reason.code == "offset_ahead_of_master"
     assert "went on as bbbbbbbb…: at most 28 bytes more" in reason.text
+
+
+def test_a_replica_whose_bytes_the_master_has_under_another_id_is_out_of_the_backlog() -> None:
+    memory = Memory()
+    memory.succeed(A, B, 100)
+    reason = why_full(memory, REPLICA, A, 51, B, 400)
+    assert (reason.code, reason.causes) == ("offset_out_of_backlog", ("backlog_too_small", "backlog_reset"))
+    assert "at most 350 bytes behind" in reason.text
 
 
 def test_a_replica_beyond_the_branch_of_a_promoted_one_has_a_reason() -> None:

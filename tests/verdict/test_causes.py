@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tap.replication import events
 from tap.replication.events import Side
+from tap.replication.inspected import BufferLimit, Inspected
+from tap.verdict.loops import Loops
 from tests.verdict.story import MB, Story
 
 
@@ -328,3 +331,155 @@ def test_other_losses_of_the_stream_are_unknown() -> None:
         story.asks().granted(0).rdb().rdb_done().after(5).ends(Side.REPLICA, "stream").after(1)
     assert story.verdict.cause == "unknown"
     assert "first_sync each time" in story.verdict.text
+
+
+# ---- with what the master says ----
+
+SAID = Inspected(
+    0.0,
+    0.1,
+    role="master",
+    limit=BufferLimit(8 * MB, 4 * MB, 60),
+    repl_timeout=60,
+    backlog_size=MB,
+    is_saved=True,
+    settings={
+        "client-output-buffer-limit": "normal 0 0 0 slave 8388608 4194304 60 pubsub 33554432 8388608 60",
+        "repl-timeout": "60",
+        "repl-backlog-size": "1048576",
+        "repl-diskless-sync": "no",
+        "dir": "/data",
+    },
+)
+
+
+def asked(said: Inspected, rate: int, phase: str, seconds: float = 5, **fields: Any) -> events.Verdict:
+    """A master that writes at this rate and closes each round in that phase, after so many seconds."""
+    story = Story(loops=Loops(said=lambda link: said if link == "main" else None))
+    for number in range(2):
+        story.asks().granted(int(number * rate * seconds))
+        if phase != "waiting":
+            story.rdb(200 * MB)
+        story.after(seconds).ends(Side.MASTER, phase, bytes_from_master=100 + 100 * MB, **fields)
+    return story.asks().granted(int(2 * rate * seconds)).verdict
+
+
+def test_a_master_that_says_its_limit_and_that_its_child_succeeded_leaves_no_doubt() -> None:
+    verdict = asked(SAID, MB, "waiting")
+    assert (verdict.cause, verdict.known_from, verdict.alternatives, verdict.decide) == (
+        "output_buffer",
+        "master",
+        (),
+        "",
+    )
+    assert verdict.present == "replica 8388608 4194304 60"
+    assert verdict.figures["limit_bytes"] == 4 * MB
+    assert "more than its client-output-buffer-limit of 8.0 MB or 4.0 MB for 60 s allows" in verdict.text
+    assert verdict.value == "replica 30mb 30mb 60"
+    wire = asked(replace(SAID, is_saved=None), MB, "waiting")
+    assert (wire.cause, wire.alternatives) == ("output_buffer", ("child_fails",))
+    assert "failed child" in wire.decide
+
+
+def test_nothing_of_a_limit_is_lowered() -> None:
+    said = replace(SAID, limit=BufferLimit(1000 * MB, 8 * MB, 30))
+    assert asked(said, MB, "waiting").value == "replica 1000mb 30mb 30"
+    assert asked(replace(SAID, limit=BufferLimit(0, 8 * MB, 30)), MB, "waiting").value == "replica 0 30mb 30"
+    # 3 MB/s x (10 s transfer + 10 s load, assumed) x 2
+    assert asked(replace(SAID, limit=BufferLimit(30 * MB, 0, 0)), 3 * MB, "rdb").value == "replica 120mb 0 0"
+
+
+def test_a_limit_that_was_reached_has_to_be_raised_whatever_the_arithmetic_says() -> None:
+    """At an average rate the buffer would not have overrun: there was a burst."""
+    story = Story(loops=Loops(said=lambda link: replace(SAID, limit=BufferLimit(100 * MB, 0, 0))))
+    for number in range(2):
+        story.asks().granted(number * 51 * MB).rdb(200 * MB).after(50).rdb_done().loaded = False
+        story.after(1).ends(Side.MASTER, "loading")
+    verdict = story.asks().granted(2 * 51 * MB).verdict
+    assert (verdict.value, verdict.figures["needed_bytes"]) == ("replica 150mb 0 0", 150 * MB)
+    assert "and at least 1.5 times the present limit: 150mb" in verdict.text
+
+
+@pytest.mark.parametrize("limit", [BufferLimit(0, 0, 0), BufferLimit(256 * MB, 64 * MB, 60)])
+def test_a_buffer_that_has_not_filled_has_not_overrun(limit: BufferLimit) -> None:
+    verdict = asked(replace(SAID, limit=limit), MB, "waiting")
+    assert (verdict.cause, verdict.alternatives) == ("unknown", ())
+    assert "rdb_last_bgsave_status" in verdict.text
+    failed = asked(replace(SAID, limit=limit, is_saved=None), MB, "waiting")
+    assert (failed.cause, failed.alternatives) == ("child_fails", ())
+
+
+def test_a_master_that_says_that_its_snapshot_failed_leaves_no_doubt() -> None:
+    verdict = asked(replace(SAID, is_saved=False, is_aof_written=False), MB, "waiting")
+    assert (verdict.cause, verdict.known_from, verdict.alternatives) == ("child_fails", "master", ())
+    assert (verdict.setting, verdict.value, verdict.present) == ("repl-diskless-sync", "yes", "no")
+    assert "rdb_last_bgsave_status:err" in verdict.text
+    assert "aof_last_write_status:err" in verdict.text
+    assert "to disk first, into /data; with" in verdict.text
+    diskless = replace(SAID, is_saved=False, settings={"repl-diskless-sync": "yes"}, limit=None)
+    verdict = asked(diskless, 0, "waiting")
+    assert (verdict.cause, verdict.known_from, verdict.setting) == ("child_fails", "wire", "")
+
+
+def test_a_silence_as_long_as_the_masters_timeout_is_one() -> None:
+    verdict = asked(SAID, 0, "rdb", 70, master_silence=60.4)
+    assert (verdict.cause, verdict.known_from, verdict.decide) == ("repl_timeout", "master", "")
+    assert (verdict.value, verdict.present) == ("121", "60")
+    assert "its repl-timeout of 60 s, as its CONFIG says" in verdict.text
+    also = asked(SAID, MB, "rdb", 70, master_silence=60.4)
+    assert (also.cause, also.alternatives) == ("repl_timeout", ("output_buffer",))
+    assert asked(SAID, MB, "rdb", 40, master_silence=35).cause == "output_buffer"
+
+
+def test_a_buffer_that_the_master_said_was_nearly_full_has_overrun() -> None:
+    """Although two grants show that little was written: the master was asked once a second."""
+    story = Story(loops=Loops())
+    for number in range(2):
+        story.asks().granted(number * 10).rdb().after(2)
+        story.tell(
+            events.Pressure(
+                limit="hard",
+                level=90,
+                phase="rdb",
+                buffer=19 * MB,
+                limit_bytes=20 * MB,
+                soft_seconds=0,
+                write_rate=MB,
+                seconds_to_close=1.0,
+                rdb_seconds_left=9.0,
+                needed=40 * MB,
+            )
+        )
+        story.after(1).ends(Side.MASTER, "rdb")
+    verdict = story.asks().granted(20).verdict
+    assert (verdict.cause, verdict.known_from, verdict.figures["buffer_bytes"]) == ("output_buffer", "master", 19 * MB)
+    assert "The master said in phase rdb: 19.0 MB of 20.0 MB." in verdict.text
+
+
+def in_stream(said: Inspected, by: Side, outage: float, lag: int, **fields: Any) -> events.Verdict:
+    """A master that writes 1 MB/s; the link is lost after 20 s of stream."""
+    story, held, offset = Story(loops=Loops(lambda: range(99), lambda link: said)), None, 0
+    for _ in range(3):
+        story.asks(held).granted(offset, "first_sync" if held is None else "offset_out_of_backlog").rdb().rdb_done()
+        story.after(20).ends(by, "stream", **fields).after(outage)
+        offset += int((20 + outage) * MB)
+        held = offset - int(outage * MB) - lag
+    return story.verdict
+
+
+def test_a_backlog_that_the_master_says_is_large_enough_was_smaller() -> None:
+    verdict = in_stream(SAID, Side.REPLICA, 10, 0)
+    assert (verdict.setting, verdict.value, verdict.present) == ("repl-backlog-size", "15mb", "1048576")
+    assert "15mb. It is 1.0 MB now, as the master's INFO says. What ends the stream" in verdict.text
+    large = in_stream(replace(SAID, backlog_size=20 * MB), Side.REPLICA, 10, 0)
+    assert (large.cause, large.setting, large.value) == ("backlog_too_small", "", "")
+    assert "it was smaller, or emptied, when the link was lost" in large.text
+
+
+def test_a_replica_that_lags_by_less_than_the_limit_has_not_overrun_it() -> None:
+    verdict = in_stream(SAID, Side.MASTER, 0, 8 * MB)
+    assert (verdict.cause, verdict.known_from, verdict.alternatives) == ("output_buffer", "master", ())
+    assert (verdict.value, verdict.present) == ("replica 16mb 16mb 60", "replica 8388608 4194304 60")
+    assert in_stream(replace(SAID, repl_timeout=None), Side.MASTER, 0, 8 * MB).alternatives == ("repl_timeout",)
+    small = in_stream(replace(SAID, limit=BufferLimit(64 * MB, 32 * MB, 60)), Side.MASTER, 0, 8 * MB)
+    assert small.cause == "backlog_too_small"

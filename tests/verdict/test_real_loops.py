@@ -25,8 +25,10 @@ ONE_CONNECTION = {"redis-8.0": ("repl-rdb-channel", "no"), "redis-newest": ("rep
 
 
 @contextlib.contextmanager
-def before(master: Server, *faults: str, record_to: Path | None = None) -> Iterator[TapThread]:
-    link = LinkConfig(master=Address("127.0.0.1", master.port))
+def before(master: Server, *faults: str, record_to: Path | None = None, is_asked: bool = False) -> Iterator[TapThread]:
+    """is_asked: the tap may ask the master about itself."""
+    url = f"redis://127.0.0.1:{master.port}" if is_asked else None
+    link = LinkConfig(master=Address("127.0.0.1", master.port), inspect=url)
     with TapThread(Config(links=(link,), faults=faults, record_to=record_to)) as tap:
         yield tap
 
@@ -120,6 +122,43 @@ def test_an_output_buffer_that_overruns(servers: Servers, name: str, diskless: s
 
         def is_over() -> bool:
             """Apply what later rounds show to be needed, too: until one shows the RDB, its transfer is a guess."""
+            nonlocal applied
+            for more in tap.events(events.Verdict)[applied:]:
+                apply(more, master)
+                applied += 1
+            return is_up(replica)
+
+        wait_until(is_over)
+        ends(tap, replica, "output_buffer")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "diskless"),
+    [
+        ("redis-7.0", "no"),
+        pytest.param("valkey-newest", "yes", marks=pytest.mark.slow),
+        pytest.param("redis-newest", "no", marks=pytest.mark.slow),
+    ],
+)
+def test_an_output_buffer_whose_limit_the_master_says(servers: Servers, name: str, diskless: str) -> None:
+    options = ("client-output-buffer-limit", "replica 4mb 2mb 30", "repl-diskless-sync", diskless)
+    master = servers.start(need(name), *options, "repl-backlog-size", "1mb", *ONE_CONNECTION.get(name, ()))
+    replica = servers.start(name)
+    fill(master, 20)
+    with before(master, "throttle 4mb/s during=rdb", is_asked=True) as tap, writing(master):
+        follow(replica, tap.port)
+        verdict = tap.wait_for(events.Verdict)
+        assert (verdict.cause, verdict.known_from) == ("output_buffer", "master")
+        assert verdict.present == f"replica {4 * MB} {2 * MB} 30"
+        assert verdict.figures["limit_bytes"] == 2 * MB
+        assert "more than its client-output-buffer-limit of 4.0 MB or 2.0 MB for 30 s allows" in verdict.text
+        assert verdict.alternatives == (("child_fails",) if diskless == "yes" else ())
+        assert verdict.figures["needed_bytes"] >= 3 * MB
+        apply(verdict, master)
+        applied = 1
+
+        def is_over() -> bool:
             nonlocal applied
             for more in tap.events(events.Verdict)[applied:]:
                 apply(more, master)
@@ -249,6 +288,26 @@ def test_a_snapshot_that_the_master_cannot_write(servers: Servers, tmp_path: Pat
 def as_said(one: events.Verdict) -> tuple[object, ...]:
     """What a recording says, too: times differ by less than a packet takes."""
     return one.cause, one.count, one.by, one.phase, one.bytes, one.setting, one.value, one.alternatives
+
+
+@pytest.mark.parametrize("name", ["redis-7.0", pytest.param("valkey-newest", marks=pytest.mark.slow)])
+def test_a_snapshot_that_the_master_says_it_cannot_write(servers: Servers, name: str) -> None:
+    options = ("enable-protected-configs", "yes", "repl-diskless-sync", "no")
+    master, replica = servers.start(need(name), *options), servers.start(name)
+    gone = master.directory / "gone"
+    gone.mkdir()
+    client(master).config_set("dir", str(gone))
+    gone.rmdir()
+    with before(master, is_asked=True) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: any(one.cause == "child_fails" for one in tap.events(events.Verdict)))
+        wait_until(lambda: [one for one in tap.events(events.Verdict) if one.known_from == "master"])
+        verdict = tap.events(events.Verdict)[-1]
+        assert (verdict.cause, verdict.alternatives) == ("child_fails", ())
+        assert (verdict.setting, verdict.value, verdict.present) == ("repl-diskless-sync", "yes", "no")
+        assert "rdb_last_bgsave_status:err" in verdict.text
+        apply(verdict, master)
+        ends(tap, replica, "child_fails")
 
 
 def test_a_child_that_is_killed(servers: Servers) -> None:
