@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 
 from rich.cells import cell_len
 
 ELLIPSIS = "…"
+_WORDS = re.compile(r"([-_.:/]+)")
 
 
 def apart(names: Iterable[str], width: int) -> dict[str, str]:
     """Each name in at most *width* columns of a terminal; names that differ look different.
 
-    A long name loses its middle. Names that then look alike are shown from where they first differ. If that is not enough
+    Of names that are made of as many words, those words are left out that all have, from the middle on. Any other long
+    name loses its middle. Names that then look alike are shown from where they first differ. If that is not enough
     either, they are numbered in the order of the alphabet.
     """
     shown = {name: _without_middle(name, width) for name in dict.fromkeys(names)}
-    for alike in _alike(shown):
-        for name in alike:
-            shown[name] = _from(name, _common(alike), width)
-    for again in _alike(shown):  # they differ once more, further on
-        for name in again:
-            shown[name] = _from(name, _common(again), width)
+    shown |= _without_common_words([name for name in shown if cell_len(name) > width], width)
+    for _ in range(2):  # they may differ once more, further on
+        for alike in _alike(shown):
+            for name in alike:
+                shown[name] = _from(name, _common(alike), width)
     taken = set(shown.values())
     for still in _alike(shown):
         number = 1
@@ -35,6 +37,35 @@ def apart(names: Iterable[str], width: int) -> dict[str, str]:
             shown[name] = form
             taken.add(form)
     return shown
+
+
+def _without_common_words(names: list[str], width: int) -> dict[str, str]:
+    """The names with as few as possible of their common words left out; empty if that does not tell them apart."""
+    parts = [_WORDS.split(name) for name in names]
+    if len(parts) < 2 or len({len(one) for one in parts}) != 1:
+        return {}
+    common = [at for at, words in enumerate(zip(*parts, strict=True)) if len(set(words)) == 1 and at % 2 == 0]
+    middle = len(parts[0]) / 2
+    out: set[int] = set()
+    for at in sorted(common, key=lambda at: (at == 0, abs(at - middle))):
+        out.add(at)
+        shown = {name: _left_out(one, out) for name, one in zip(names, parts, strict=True)}
+        if all(cell_len(form) <= width for form in shown.values()):
+            return shown if len(set(shown.values())) == len(names) else {}
+    return {}
+
+
+def _left_out(parts: list[str], out: set[int]) -> str:
+    """The words, and what stands between them, with one ellipsis for each run that is left out."""
+    said = ""
+    for at, part in enumerate(parts):
+        if at in out:
+            said += "" if said.endswith(ELLIPSIS) else ELLIPSIS
+        elif at % 2 and {at - 1, at + 1} <= out:
+            continue
+        else:
+            said += part
+    return said
 
 
 def _common(names: list[str]) -> int:

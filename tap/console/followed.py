@@ -17,6 +17,7 @@ from tap.console.sentences import sentence
 from tap.printable import one_line
 from tap.replication import events
 from tap.replication.events import Role, Side
+from tap.replication.inspected import Inspected
 from tap.replication.phase import Phase
 from tap.status import ConnectionStatus
 
@@ -61,7 +62,7 @@ class Followed:
         self._was_blocked = False
         self._changed = 0.0  # when the phase did
         self._rdb: deque[tuple[float, int]] = deque(maxlen=RDB_SAMPLES)
-        self._rdb_began: float | None = None
+        self._rdb_began: tuple[float, int] | None = None  # when it was first seen, with so many keys
         self._rates = Course(HISTORY)
         self._stream_rates = Course(HISTORY)
         self._lags = Course(HISTORY)
@@ -72,11 +73,15 @@ class Followed:
             self.attempts.append(attempt)
 
     def take(
-        self, status: ConnectionStatus, channel: ConnectionStatus | None, now: float, *, is_saving: bool | None = None
+        self,
+        status: ConnectionStatus,
+        channel: ConnectionStatus | None,
+        now: float,
+        inspected: Inspected | None = None,
     ) -> None:
         """Take the figures of the current connection. channel: the connection that carries its RDB, if that is another.
 
-        now: seconds since the epoch. is_saving: what the master says.
+        now: seconds since the epoch. inspected: what the master has said of itself.
         """
         line, is_new = self.line, status.number != self.connection
         if is_new:
@@ -88,7 +93,7 @@ class Followed:
         if is_new or line.phase != phase:
             self._changed = now
             self._rdb.clear()
-            self._rdb_began = now if status.phase is Phase.RDB else None
+            self._rdb_began = None
         line.phase = self.last_phase = phase
         line.since = max(0.0, now - self._changed)
         if self.attempts and self.attempts[-1].connection == status.number:
@@ -102,7 +107,8 @@ class Followed:
         line.is_held = status.is_held or (channel is not None and channel.is_held)
         blocked = status.is_blocked or (channel is not None and channel.is_blocked)
         line.is_blocked, self._was_blocked = blocked and self._was_blocked, blocked  # twice: a full socket is normal
-        line.is_saving = is_saving
+        line.is_inspected = inspected is not None
+        line.is_saving = inspected is not None and bool(inspected.is_saving)
         line.buffer_bytes = status.buffer_bytes
         if channel is not None and channel.buffer_bytes is not None:
             line.buffer_bytes = channel.buffer_bytes + (status.buffer_bytes or 0)
@@ -137,14 +143,17 @@ class Followed:
         line.rdb_left = None
         if status.phase is not Phase.RDB:
             return
+        if self._rdb_began is None:
+            self._rdb_began = now, rdb.keys
         if not self._rdb or now - self._rdb[-1][0] >= SAMPLE_SECONDS * 0.9:
             self._rdb.append((now, rdb.received))
         at, received = self._rdb[0]
         line.rdb_rate = (rdb.received - received) / (now - at) if now > at else 0.0
         if rdb.size is not None and line.rdb_rate > 0:
             line.rdb_left = max(0, rdb.size - rdb.received) / line.rdb_rate
-        elif 0 < rdb.keys < rdb.announced and self._rdb_began is not None:
-            line.rdb_left = (now - self._rdb_began) * (rdb.announced - rdb.keys) / rdb.keys
+        elif self._rdb_began[1] < rdb.keys <= rdb.announced:
+            began, keys = self._rdb_began
+            line.rdb_left = (now - began) * (rdb.announced - rdb.keys) / (rdb.keys - keys)
 
     def leave(self, now: float) -> None:
         """The replica has no connection."""

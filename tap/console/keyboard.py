@@ -72,8 +72,8 @@ class KeyDecoder:
             if character in "[O":
                 self._begun += character
                 return []
-            self._begun = ""  # Alt with a key
-            return []
+            self._begun = ""
+            return ["esc", *self.take(character.encode("latin-1"))]  # quickly typed; as Alt with a key it means nothing
         self._begun += character
         if "\x40" <= character <= "\x7e":
             self._begun = ""

@@ -299,7 +299,7 @@ class LiveView:
         self._status = status = self._tap.status()
         present: set[_Key] = set()
         channels: dict[tuple[str, str], ConnectionStatus] = {}
-        saving = {one.name: None if one.inspected is None else one.inspected.is_saving for one in status.links}
+        inspected = {one.name: one.inspected for one in status.links}
         connections = status.connections
         for one in connections:
             if one.role is Role.RDB_CHANNEL:
@@ -314,7 +314,7 @@ class LiveView:
                 attempt = self._attempts.get(one.number)
                 if attempt is not None:
                     followed.join(attempt)
-                followed.take(one, channels.get((one.link, one.replica)), now, is_saving=saving.get(one.link))
+                followed.take(one, channels.get((one.link, one.replica)), now, inspected.get(one.link))
         for key, followed in tuple(self._replicas.items()):
             if key in present:
                 continue

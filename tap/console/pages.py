@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from tap.console.figures import seconds, size, times
-from tap.console.parts import buffered, charts, indented, phase_style, progress, state, title
+from tap.console.parts import buffered, charts, indented, lasting, phase_style, progress, state, title
 from tap.console.picture import EVENTS, FAULTS, LINK, Attempt, Detail, FaultLine, Frame, Happening, Line
 from tap.console.terminal import Text, Words
 
@@ -51,14 +51,14 @@ def _facts(line: Line, width: int) -> list[Text]:
     lag = "?"
     if line.lag_bytes is not None:
         lag = f"{'at least ' if line.lag_at_least else ''}{size(line.lag_bytes)}"
-        lag += "" if line.lag_seconds is None else f", {seconds(line.lag_seconds)}"
+        lag += f", {seconds(line.lag_seconds)}" if line.lag_seconds and line.lag_bytes else ""
         lag += f" (known from: {line.lag_known_from})"
     sides = (("master", line.master_silence), ("replica", line.replica_silence))
     heard = [f"{side} {silence:.0f} s ago" for side, silence in sides if silence is not None]
     ends = "" if line.timeout_in is None else f"; the master's repl-timeout ends it in {seconds(line.timeout_in)}"
     rows = [
         ("replica", f"{line.replica} on link {line.link}, of master {line.master or '?'}"),
-        ("phase", f"{line.phase}, for {seconds(line.since)}"),
+        ("phase", f"{line.phase}, for {lasting(line.since)}"),
         ("ID", line.replid or "?"),
         ("offset", f"{_known(line.offset)}, acknowledged {_known(line.acked)}, db {_known(line.db)}"),
         ("lag", lag),

@@ -39,6 +39,11 @@ def indented(line: Text, width: int, by: int) -> list[Text]:
     return [first, *(Words.assemble(" " * by, one) for one in wrapped(rest, max(1, width - by)))]
 
 
+def lasting(duration: float) -> str:
+    """A duration that is known to half a second."""
+    return f"{duration:.0f} s" if duration < 59.5 else seconds(duration)
+
+
 def phase_style(line: Line) -> str:
     if line.silent_side or line.trouble:
         return "bold red"
@@ -81,7 +86,7 @@ def progress(line: Line, width: int) -> Text:
         said = [f"RDB {done / max(1, total):.0%} of {size(total)}{rate}{left}", keys]
     elif 0 < line.rdb_keys <= line.rdb_announced:
         total, done = line.rdb_announced, line.rdb_keys
-        said = [f"RDB {done / total:.0%}, {size(line.rdb_received)}{rate}{left and f'{left} by keys'}"]
+        said = [f"RDB {done / total:.0%}, {size(line.rdb_received)}{rate}{left and f'{left} (by keys)'}"]
         said.append(f", {done} of {total} keys")
     else:
         said = [f"RDB {size(line.rdb_received)}{rate}, size unknown", keys]
@@ -107,7 +112,7 @@ def _waits_for(line: Line) -> str:
     if line.silent_side:
         ends = "" if line.timeout_in is None else f"; its master ends the connection in {seconds(line.timeout_in)}"
         what = "an acknowledgement" if (line.silent_side, line.phase) == ("replica", "stream") else "a sign of life"
-        return f"waits for {what} of the {line.silent_side} since {seconds(line.silence)}{ends}"
+        return f"waits for {what} of the {line.silent_side}, for {seconds(line.silence)} so far{ends}"
     if line.is_held:
         return "waits for a fault, which holds bytes"
     if line.phase == "rdb":
@@ -134,4 +139,6 @@ def buffered(line: Line) -> str:
         parts.append(f"{size(line.beside)} in the replica")
     if line.buffer_bytes is not None:
         parts.append(f"{size(line.buffer_bytes)} in the master")
-    return f"buffered {', '.join(parts) or 'in the master: ? (needs --inspect)'}"
+    if parts:
+        return f"buffered {', '.join(parts)}"
+    return f"buffered in the master: ? ({'it has not said' if line.is_inspected else 'needs --inspect'})"

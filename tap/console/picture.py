@@ -19,13 +19,13 @@ class Line:
     lag_known_from: see replication/lag.py. master_silence, replica_silence: seconds since that side's last sign of life.
     silent_side: which side has been silent for longer than it should be, for *silence* seconds; "" if neither.
     timeout_in: seconds until its master ends the connection for that, None if unknown.
-    is_held: a fault holds bytes. is_blocked: the replica takes no more for now. is_saving: the master writes an RDB, as
-    it says; None if it is not asked.
+    is_held: a fault holds bytes. is_blocked: the replica takes no more for now. is_inspected: the master is asked how it
+    stands, and has answered. is_saving: it writes an RDB.
     rate: bytes per second from the master. stream: the same over time, of the stream only, because an RDB would dwarf it.
     rdb_rate: bytes per second of the RDB in the last seconds. rdb_left: seconds that it still needs at this rate, None if
     unknown. rdb_announced: keys.
     beside: bytes of the stream received on the main connection of a two-connection sync. buffer_bytes: in the master's
-    output buffer, as it says; None if it is not asked.
+    output buffer, as it says; None if it has not said.
     loop: the cause of its loop of full resyncs; "" if it is in none. alerts: number in force.
     """
 
@@ -50,7 +50,8 @@ class Line:
     timeout_in: float | None = None
     is_held: bool = False
     is_blocked: bool = False
-    is_saving: bool | None = None
+    is_inspected: bool = False
+    is_saving: bool = False
     db: int | None = None
     full_resyncs: int = 0
     partial_resyncs: int = 0

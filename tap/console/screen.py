@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from rich.cells import cell_len
 from rich.console import RenderableType
 
 from tap.console.elision import apart
 from tap.console.figures import seconds, size, sparkline
 from tap.console.pages import page
-from tap.console.parts import NARROW, charts, indented, phase_style, progress, state, title
+from tap.console.parts import NARROW, charts, indented, lasting, phase_style, progress, state, title
 from tap.console.picture import EVENTS, OVERVIEW, Frame, Line, Loop, Ranking
 from tap.console.terminal import Text, Words, stacked
 from tap.printable import one_line
@@ -67,7 +68,7 @@ def _header(frame: Frame, width: int) -> Text:
         said.append(f"{armed} fault{'' if armed == 1 else 's'}")
     if frame.recording:
         said.append(f"recording {frame.recording}")
-    right = f"{', '.join(said)}  up {seconds(round(frame.up))} "
+    right = f"{', '.join(said)}  up {lasting(frame.up)} "
     text = Words.assemble((" redis-tap ", "bold reverse"), " ", (route, "bold"))
     text.truncate(max(10, width - len(right) - 1), overflow="ellipsis")
     text.append(" " * max(1, width - text.cell_len - len(right)) + right)
@@ -95,7 +96,8 @@ def _overview(frame: Frame, width: int, room: int) -> list[Text]:
         lines += charts(frame.charts, width, high)
     left = room - len(lines)
     if left >= top + 1 + TIMELINE and any(one.total for one in frame.rankings):
-        lines += _rankings(frame.rankings, top, width)
+        named = max(len(one.first) for one in frame.rankings)
+        lines += _rankings(frame.rankings, min(top, max(3, named)), width)
     left = room - len(lines)
     if left >= 2:
         lines += _timeline(frame, left, width)
@@ -115,21 +117,35 @@ def _loop(loop: Loop, width: int) -> list[Text]:
 
 @dataclass(slots=True)
 class _Column:
-    """A column of the rows. least: the width that it may be cut to; None: it is never cut. fills: takes what is left."""
+    """A column of the rows. least: the width that it may be cut to; None: it is never cut. fills: takes what is left.
+
+    has_names: what is cut stays different from the others.
+    """
 
     title: str
-    cells: list[Text]
+    whole: list[Text]
     is_right: bool = False
     least: int | None = None
     fills: bool = False
+    has_names: bool = False
     width: int = field(init=False)
+    cells: list[Text] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.width = self.natural if self.least is None else min(self.natural, self.least)
+        self.cells = self.whole
+        self.cut(self.natural if self.least is None else min(self.natural, self.least))
+
+    def cut(self, width: int) -> None:
+        """Take at most this width."""
+        self.width = width
+        if self.has_names:
+            forms = apart([cell.plain for cell in self.whole], width)
+            self.cells = [Words(forms[cell.plain], cell.style) for cell in self.whole]
+            self.width = max([cell_len(self.title), *(cell.cell_len for cell in self.cells)])
 
     @property
     def natural(self) -> int:
-        return max([len(self.title), *(cell.cell_len for cell in self.cells)])
+        return max([len(self.title), *(cell.cell_len for cell in self.whole)])
 
 
 def _columns(frame: Frame, lines: Sequence[Line], width: int) -> tuple[list[_Column], list[_Column], int]:
@@ -140,8 +156,8 @@ def _columns(frame: Frame, lines: Sequence[Line], width: int) -> tuple[list[_Col
         return _Column(title, cells, **options)  # type: ignore[arg-type]
 
     several = len(frame.routes) > 1 or not all(master for _, master in frame.routes)
-    replica = column("replica", lambda line: line.replica or "-", least=max(15, width // 4))
-    link = column("link", lambda line: line.link, least=max(10, width // 4))
+    replica = column("replica", lambda line: line.replica or "-", least=max(15, width // 4), has_names=True)
+    link = column("link", lambda line: line.link, least=max(10, width // 4), has_names=True)
     phase = column("phase", lambda line: Words(_phase(line), style=phase_style(line)))
     lag = column("lag", _lag, is_right=True)
     rate = column("now", lambda line: f"{size(line.rate)}/s" if line.replica else "", is_right=True)
@@ -168,9 +184,9 @@ def _columns(frame: Frame, lines: Sequence[Line], width: int) -> tuple[list[_Col
             left -= one.width + gap
     for one in (replica, link, replid):
         if one in shown:
-            more = min(max(0, left), one.natural - one.width)
-            one.width += more
-            left -= more
+            before = one.width
+            one.cut(min(one.natural, before + max(0, left)))
+            left -= one.width - before
     for one in shown:
         if one.fills:
             one.width += max(0, left)
@@ -204,18 +220,14 @@ def _rows(frame: Frame, width: int, room: int) -> list[Text]:
             start -= 1
             used += cost[start]
         end = max(end, start + 1)
-    names = apart([one_line(line.replica) for line in frame.lines], fitting[0].width)
-    links = apart([one_line(line.link) for line in frame.lines], fitting[1].width) if fitting[1].title == "link" else {}
     lines: list[Text] = [_row(" ", [(one, Words(one.title)) for one in fitting], gap, "dim")]
     for number in range(start, end):
         line, is_chosen = frame.lines[number], number == chosen
         cells = []
         for one in fitting:
             cell = one.cells[number]
-            if one is fitting[0]:
-                cell = Words(names[one_line(line.replica)] or "-", style="bold" if is_chosen else "")
-            elif one.title == "link":
-                cell = Words(links[one_line(line.link)])
+            if one is fitting[0] and is_chosen:
+                cell = Words(cell.plain, style="bold")
             elif one.fills:
                 cell = Words(sparkline(line.stream, one.width), style="green")
             cells.append((one, cell))
@@ -264,7 +276,7 @@ def _phase(line: Line) -> str:
             share = line.rdb_keys / line.rdb_announced
         said = "rdb" if share is None else f"rdb {share:.0%}"
     elif line.phase in ("waiting", "loading", "psync", "gone") and line.replica:
-        said = f"{line.phase} {line.since:.0f} s" if line.since < 59.5 else f"{line.phase} {seconds(line.since)}"
+        said = f"{line.phase} {lasting(line.since)}"
     else:
         said = line.phase
     if line.is_held:

@@ -14,14 +14,29 @@ def test_a_name_that_fits_stays_whole() -> None:
 
 
 def test_a_long_name_loses_its_middle() -> None:
-    names = [f"shard-orders-eu-central-{number}" for number in range(1, 4)]
-    assert list(apart(names, 12).values()) == ["shard-…ral-1", "shard-…ral-2", "shard-…ral-3"]
+    assert apart(["shard-orders-eu-central-1", "main"], 12) == {
+        "shard-orders-eu-central-1": "shard-…ral-1",
+        "main": "main",
+    }
+    names = [f"shardOrdersEuCentral{number}" for number in range(1, 4)]
+    assert list(apart(names, 12).values()) == ["shardO…tral1", "shardO…tral2", "shardO…tral3"]
+
+
+def test_words_that_all_names_have_are_left_out_from_the_middle_on() -> None:
+    names = [f"shard-orders-{place}-central-{number}" for place in ("eu", "us") for number in (1, 2)]
+    assert list(apart(names, 23).values()) == [
+        "shard-orders-eu-…-1",
+        "shard-orders-eu-…-2",
+        "shard-orders-us-…-1",
+        "shard-orders-us-…-2",
+    ]
+    assert next(iter(apart(names, 15).values())) == "shard-…-eu-…-1"
+    assert apart(names, 10)[names[3]] == "…-us-…-2"
 
 
 def test_names_that_differ_in_the_middle_are_shown_from_there() -> None:
-    names = [f"shard-orders-{place}-of-the-production" for place in ("paris", "rome", "oslo")]
-    shown = apart(names, 14)
-    assert list(shown.values()) == ["sha…paris-of-…", "sha…rome-of-t…", "sha…oslo-of-t…"]
+    names = [f"shardOrders{place}OfTheProduction" for place in ("Paris", "Rome", "Oslo")]
+    assert list(apart(names, 14).values()) == ["sha…ParisOfTh…", "sha…RomeOfThe…", "sha…OsloOfThe…"]
 
 
 def test_names_that_differ_at_several_places_are_told_apart() -> None:

@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import dataclasses
 import io
+import os
+import pty
 import socket
 import sys
+import termios
 import time
 from functools import partial
 from pathlib import Path
@@ -16,6 +19,7 @@ import pytest
 
 from tap import Address, Config, LinkConfig, Tap
 from tap.bus import Told
+from tap.console.keyboard import Keyboard
 from tap.console.live import MAX_CONNECTIONS, MAX_REPLICAS, LiveView
 from tap.console.picture import EVENTS, FAULTS, LINK
 from tap.console.terminal import Terminal
@@ -313,3 +317,24 @@ def test_the_page_of_a_row_that_has_gone_gives_way_to_the_overview() -> None:
     assert view._picture(1.0).page == LINK
     view._replicas.clear()
     assert view._picture(1.0).page == "overview"
+
+
+def test_a_view_that_has_failed_gives_the_keyboard_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("tap.console.live.draw", failing)
+    person, process = pty.openpty()
+
+    async def show() -> None:
+        view = LiveView(nothing(), Terminal(width=80, height=24, file=io.StringIO(), force_terminal=True), lambda: None)
+        view._keyboard = Keyboard(view._pressed, process)
+        view.start()
+        await wait_inside(lambda: view._keyboard is not None and not view._keyboard.is_read)
+        assert termios.tcgetattr(process) == before
+        view.stop()
+
+    before = termios.tcgetattr(process)
+    asyncio.run(show())
+    os.close(person)
+    os.close(process)

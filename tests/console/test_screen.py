@@ -89,6 +89,9 @@ def test_a_full_resync_shows_its_size_rate_time_left_buffers_and_what_it_waits_f
     text = said(a_frame(held), width, height)
     assert "rdb 25%, held" in text
     assert "waits for a fault, which holds bytes; buffered in the master: ? (needs --inspect)" in text
+    assert "in the master: ? (it has not said)" in said(
+        a_frame(dataclasses.replace(held, is_inspected=True)), width, height
+    )
     blocked = dataclasses.replace(RDB, is_blocked=True)
     assert "waits for the replica, which takes no more" in shown(a_frame(blocked), width, height)
     waiting = Line("10.0.0.7:6379", "main", "waiting", since=12.0)
@@ -104,7 +107,7 @@ def test_an_rdb_of_unknown_size_is_measured_in_keys(width: int) -> None:
     line = dataclasses.replace(RDB, rdb_size=None, rdb_left=None)
     assert "RDB 50.0 MB, 10.0 MB/s, size unknown" in shown(a_frame(line), width, 24)
     line = dataclasses.replace(line, rdb_keys=610, rdb_announced=1000, rdb_left=7.0)
-    assert "RDB 61%, 50.0 MB, 10.0 MB/s, 7.0 s left by keys" in shown(a_frame(line), width, 24)
+    assert "RDB 61%, 50.0 MB, 10.0 MB/s, 7.0 s left (by keys)" in shown(a_frame(line), width, 24)
     assert "rdb 61%" in shown(a_frame(line), width, 24)
 
 
