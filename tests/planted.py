@@ -72,7 +72,7 @@ def harm_json(output: str) -> str | None:
 OURS: dict[tuple[str, str], Any] = {
     ("ConnectionsRefused", "limit"): "open_files",
     ("ReplicaTalkedBack", "what"): "command",
-    ("Resync", "kind"): "full",
+    ("ResyncSeen", "kind"): "full",
 }
 KNOWN_KEYS = ("redis-ver", "valkey-ver", "ctime", "used-mem", "repl-id", "repl-offset")  # of mappings: AUX fields
 

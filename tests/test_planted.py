@@ -43,7 +43,7 @@ from tap.bus import Bus, Told
 from tap.capture import pcapng
 from tap.cli import VERBS
 from tap.console import chaos_report, demo_story, junit, picture, screen, send_report, stderr
-from tap.console.lines import Journal, json_line, log_line
+from tap.console.lines import ConciseLog, json_line, log_line
 from tap.console.live import LiveView
 from tap.console.replay_view import ReplayView
 from tap.console.sentences import sentence
@@ -57,7 +57,7 @@ from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tap.scenario import Result, Scenario
-from tap.scenario.journal import Entry
+from tap.scenario.journal import JournalEntry
 from tap.status import LinkStatus, Status, connection_status
 from tests.cli.typed import tap
 from tests.planted import BYTES, LINE, NAME, PLANT, SEEN, TEXT, WORD, all_events, harm, harm_json, made
@@ -120,7 +120,7 @@ def test_an_event_is_written_without_harm(event: events.Event) -> None:
 
 
 def test_the_journal_sums_up_without_harm() -> None:
-    journal = Journal()
+    journal = ConciseLog()
     closed = made(events.LinkClosed)
     refused = events.LinkClosed(**{**{name: getattr(closed, name) for name in closed.__slots__}, "how": "refused"})
     said = [journal(told(one)) or "" for _ in range(3) for one in (*EVENTS, refused)]
@@ -209,7 +209,7 @@ def test_datagrams_have_no_characters_chosen_by_others() -> None:
 @pytest.fixture(scope="module")
 def result() -> Result:
     found: Result = made(Result)
-    object.__setattr__(found, "story", tuple(Entry(0.5, told(event)) for event in EVENTS))
+    object.__setattr__(found, "story", tuple(JournalEntry(0.5, told(event)) for event in EVENTS))
     object.__setattr__(found, "logs", {PLANT: PLANT})
     return found
 

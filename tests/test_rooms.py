@@ -261,6 +261,25 @@ def test_no_two_modules_have_one_name() -> None:
     assert not NAMED_ALIKE.keys() - alike, "these names stand once"
 
 
+# A class whose name stands twice, and why.
+CLASSES_ALIKE = {
+    "Command": "tap.events.Command is the event; tap.recording.Command is one command of a recording. Both are public",
+}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """A name that stands twice makes a reader look up which of the two an import means."""
+    names = Counter(
+        node.name
+        for path, _ in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    alike = {name for name, count in names.items() if count > 1}
+    assert not alike - CLASSES_ALIKE.keys(), "name each for what it is, or say in CLASSES_ALIKE why both have the name"
+    assert not CLASSES_ALIKE.keys() - alike, "these names stand once"
+
+
 def named(docstring: str) -> set[str]:
     """The modules that a room's docstring names: in the first column of a table, or with .py."""
     rows = re.findall(r"^ *(\w+(?:, \w+)*) {2,}\S", docstring, re.MULTILINE)

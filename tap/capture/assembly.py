@@ -4,7 +4,8 @@ A capture is not what the endpoints saw. Its packets may be repeated, reordered,
 connection's addresses without belonging to it: the RST of a middlebox, the SYN of a scanner, a late packet of an earlier
 connection with the same ports.
 
-Each direction (Half) knows the sequence number it expects next, following, and how many bytes precede it, position:
+Each direction (HalfConnection) knows the sequence number it expects next, following, and how many bytes precede it,
+position:
 
     given out as Bytes and Gaps  │  hole   │  pending segments, with holes of their own
     ─────────────────────────────┼─────────┼──────────────────────
@@ -54,7 +55,7 @@ MAX_CLOSED = 10_000  # closed connections remembered, so that a retransmission i
 
 
 @dataclass(slots=True)
-class Half:
+class HalfConnection:
     """One direction. position: bytes of it that have been given out or skipped."""
 
     first: int | None = None  # the sequence number of the first byte, if the beginning is known
@@ -96,7 +97,7 @@ class Half:
         return self.pending.first() - self.position
 
 
-class Connection:
+class TcpConnection:
     """One TCP connection.
 
     ends: the endpoint that opened it comes first; if the opening was not captured (from_start is false), the one whose
@@ -106,7 +107,7 @@ class Connection:
     def __init__(self, ends: tuple[Endpoint, Endpoint], from_start: bool) -> None:
         self.ends = ends
         self.from_start = from_start
-        self.halves = Half(), Half()
+        self.halves = HalfConnection(), HalfConnection()
         self.early: list[tuple[int, Segment]] = []  # with the times of arrival, as the rivals
         self.rivals: list[tuple[int, Segment]] = []
         self.disbelieved: Counter[str] = Counter()
@@ -154,7 +155,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    connection: Connection
+    connection: TcpConnection
     time: int
 
 
@@ -162,7 +163,7 @@ class Opened:
 class Bytes:
     """The next bytes of a side."""
 
-    connection: Connection
+    connection: TcpConnection
     time: int
     side: int
     data: bytes
@@ -172,7 +173,7 @@ class Bytes:
 class Gap:
     """size bytes of a side are missing from the capture. is_cut: they were cut off a packet that it contains."""
 
-    connection: Connection
+    connection: TcpConnection
     time: int
     side: int
     size: int
@@ -183,7 +184,7 @@ class Gap:
 class Unseen:
     """The next item of the other side answers bytes of this side that have not been seen. They may still come, late."""
 
-    connection: Connection
+    connection: TcpConnection
     time: int
     side: int
 
@@ -192,7 +193,7 @@ class Unseen:
 class Ended:
     """A side has sent all its bytes, or the connection was reset. closed: this ends the connection."""
 
-    connection: Connection
+    connection: TcpConnection
     time: int
     side: int
     is_reset: bool
@@ -206,12 +207,12 @@ class Assembler:
     """All connections of a capture. Segments may be repeated, reordered and overlap; the first copy of a byte counts."""
 
     def __init__(self) -> None:
-        self.connections: dict[tuple[Endpoint, Endpoint], Connection] = {}
+        self.connections: dict[tuple[Endpoint, Endpoint], TcpConnection] = {}
         self._most = MAX_CLOSED
-        self._waiting: dict[Connection, None] = {}  # those with early segments, and some that no longer have any
-        self._last: Connection | None = None  # the one that find() returned last
+        self._waiting: dict[TcpConnection, None] = {}  # those with early segments, and some that no longer have any
+        self._last: TcpConnection | None = None  # the one that find() returned last
 
-    def find(self, segment: Segment) -> Connection | None:
+    def find(self, segment: Segment) -> TcpConnection | None:
         """The connection that has the segment's addresses, if it is known."""
         source, target = segment.source, segment.target
         if self._last is not None:
@@ -273,7 +274,7 @@ class Assembler:
             if connection.early and _is_due(connection, time):
                 heapq.heappush(due, (connection.early[0][0], number))
 
-    def _release(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
+    def _release(self, connection: TcpConnection, segment: Segment, time: int) -> Iterator[Item]:
         """Take a segment that has waited in early."""
         side = connection.side(segment)
         if _is_early(connection, segment, side):
@@ -281,7 +282,7 @@ class Assembler:
         yield from self._take(connection, segment, side, time)
         yield from self._drain(connection, 1 - side, time)
 
-    def _take(self, connection: Connection, segment: Segment, side: int, time: int) -> Iterator[Item]:
+    def _take(self, connection: TcpConnection, segment: Segment, side: int, time: int) -> Iterator[Item]:
         if connection.is_closed:
             return
         half, other = connection.halves[side], connection.halves[1 - side]
@@ -320,11 +321,11 @@ class Assembler:
             if half.fin is not None or half.reset is not None:
                 yield from self._end(connection, number, time)
 
-    def _release_all(self, connection: Connection, time: int) -> Iterator[Item]:
+    def _release_all(self, connection: TcpConnection, time: int) -> Iterator[Item]:
         while connection.early:
             yield from self._release(connection, connection.early.pop(0)[1], time)
 
-    def _reset(self, connection: Connection, side: int, sequence: int, time: int) -> Iterator[Item]:
+    def _reset(self, connection: TcpConnection, side: int, sequence: int, time: int) -> Iterator[Item]:
         yield from self._release_all(connection, time)
         yield from self._flush(connection, time)
         half = connection.halves[side]
@@ -338,7 +339,7 @@ class Assembler:
 
     # ---- segments with distant numbers ----
 
-    def _rival(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
+    def _rival(self, connection: TcpConnection, segment: Segment, time: int) -> Iterator[Item]:
         """Set a distant segment aside, or believe it together with those before it."""
         rivals = connection.rivals
         before, answered = _before(rivals, segment)
@@ -357,7 +358,7 @@ class Assembler:
                 rivals[:] = [(came, one) for came, one in rivals if one.source != segment.source]
             rivals.append((time, segment))
 
-    def _believe(self, connection: Connection, time: int) -> Iterator[Item]:
+    def _believe(self, connection: TcpConnection, time: int) -> Iterator[Item]:
         """Continue with the rivals: as this connection after a gap, or as another one."""
         rivals, connection.rivals = connection.rivals, []
         if not _is_continued(connection, [one for _, one in rivals]):
@@ -373,7 +374,7 @@ class Assembler:
                 yield from self._gap(connection, side, _distance(one.sequence, half.following), time)
             yield from self._take(connection, one, side, time)
 
-    def join(self, segment: Segment, positions: tuple[int, int], held: int) -> Connection:
+    def join(self, segment: Segment, positions: tuple[int, int], held: int) -> TcpConnection:
         """Begin with a connection in its middle.
 
         positions: bytes of the segment's source and of its target before it. held: bytes among those of the target that
@@ -386,14 +387,14 @@ class Assembler:
             half.following, half.position = following, position
         return connection
 
-    def skip(self, connection: Connection, side: int, position: int, time: int) -> Iterator[Item]:
+    def skip(self, connection: TcpConnection, side: int, position: int, time: int) -> Iterator[Item]:
         """Report the bytes of a side up to a position as missing: they are known not to be in the capture."""
         half = connection.halves[side]
         size = position - half.position
         if size > 0 and half.following is not None:
             yield from self._gap(connection, side, size, time)
 
-    def finish(self, connection: Connection, time: int) -> Iterator[Item]:
+    def finish(self, connection: TcpConnection, time: int) -> Iterator[Item]:
         """Give out everything that waits: nothing more comes of this connection."""
         connection.forget_rivals()
         yield from self._release_all(connection, time)
@@ -411,7 +412,7 @@ class Assembler:
                 yield from self._reset(connection, side, half.reset[0], time)
         connection.is_closed = True
 
-    def _open(self, segment: Segment) -> Connection:
+    def _open(self, segment: Segment) -> TcpConnection:
         ends = segment.source, segment.target
         if segment.flags & SYN and segment.flags & ACK:
             ends = segment.target, segment.source
@@ -423,10 +424,10 @@ class Assembler:
             for key in closed[: len(closed) // 2]:
                 del known[key]
             self._most = max(MAX_CLOSED, 2 * len(known))  # so that not every new connection causes a search
-        self._last = known[ends] = Connection(ends, bool(segment.flags & SYN))
+        self._last = known[ends] = TcpConnection(ends, bool(segment.flags & SYN))
         return self._last
 
-    def _data(self, connection: Connection, side: int, sequence: int, segment: Segment, time: int) -> Iterator[Item]:
+    def _data(self, connection: TcpConnection, side: int, sequence: int, segment: Segment, time: int) -> Iterator[Item]:
         half = connection.halves[side]
         assert half.following is not None
         ahead = _distance(sequence, half.following)
@@ -439,7 +440,7 @@ class Assembler:
         yield from self._drain(connection, side, time)
 
     def _next(
-        self, connection: Connection, side: int, data: bytes, missing: int, known: int, time: int
+        self, connection: TcpConnection, side: int, data: bytes, missing: int, known: int, time: int
     ) -> Iterator[Item]:
         """Give out data and the missing bytes after it, except the first *known* bytes of the two."""
         half = connection.halves[side]
@@ -453,14 +454,14 @@ class Assembler:
         if lacking > 0:
             yield from self._gap(connection, side, lacking, time, is_cut=True)
 
-    def _gap(self, connection: Connection, side: int, size: int, time: int, *, is_cut: bool = False) -> Iterator[Item]:
+    def _gap(self, connection: TcpConnection, side: int, size: int, time: int, *, is_cut: bool = False) -> Iterator[Item]:
         half = connection.halves[side]
         assert half.following is not None
         half.position += size
         half.following = (half.following + size) & 0xFFFFFFFF
         yield Gap(connection, time, side, size, is_cut)
 
-    def _catch_up(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
+    def _catch_up(self, connection: TcpConnection, segment: Segment, time: int) -> Iterator[Item]:
         """Give out what the segment acknowledges and is pending; what has not come in that time counts as missing."""
         side = 1 - connection.side(segment)
         half = connection.halves[side]
@@ -475,7 +476,7 @@ class Assembler:
             half.unseen = segment.acknowledged
             yield Unseen(connection, time, side)
 
-    def _drain(self, connection: Connection, side: int, time: int, end: int | None = None) -> Iterator[Item]:
+    def _drain(self, connection: TcpConnection, side: int, time: int, end: int | None = None) -> Iterator[Item]:
         """Give out pending segments up to the next hole. end: only those before this sequence number."""
         half = connection.halves[side]
         while half.pending:
@@ -488,7 +489,7 @@ class Assembler:
             yield from self._next(connection, side, data, missing, -ahead, time)
         half.hole_since = None
 
-    def _overdue(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
+    def _overdue(self, connection: TcpConnection, side: int, time: int) -> Iterator[Item]:
         """Go on after a hole that will not be filled any more."""
         half = connection.halves[side]
         while half.pending:
@@ -502,13 +503,13 @@ class Assembler:
                     return
             yield from self._leap(connection, side, time)
 
-    def _leap(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
+    def _leap(self, connection: TcpConnection, side: int, time: int) -> Iterator[Item]:
         half = connection.halves[side]
         half.hole_since = None
         yield from self._gap(connection, side, half.ahead(), time)
         yield from self._drain(connection, side, time)
 
-    def _flush(self, connection: Connection, time: int) -> Iterator[Item]:
+    def _flush(self, connection: TcpConnection, time: int) -> Iterator[Item]:
         for side, half in enumerate(connection.halves):
             yield from self._flush_half(connection, side, time)
             if half.is_heard and half.following is not None and half.acknowledged is not None and half.fin is None:
@@ -516,11 +517,11 @@ class Assembler:
                 if 1 < missing <= REACH:  # a single number may be that of a FIN
                     yield from self._gap(connection, side, missing, time)
 
-    def _flush_half(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
+    def _flush_half(self, connection: TcpConnection, side: int, time: int) -> Iterator[Item]:
         while connection.halves[side].pending:
             yield from self._leap(connection, side, time)
 
-    def _end(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
+    def _end(self, connection: TcpConnection, side: int, time: int) -> Iterator[Item]:
         """Let a RST or FIN that waited for the bytes before it end the connection or the direction."""
         half = connection.halves[side]
         if half.reset is not None and half.following is not None and not connection.is_closed:
@@ -543,18 +544,18 @@ class Assembler:
             yield Ended(connection, time, side, is_reset=False, closed=connection.is_closed)
 
 
-def _is_in_use(connection: Connection) -> bool:
+def _is_in_use(connection: TcpConnection) -> bool:
     """Whether the connection has brought bytes and has not ended."""
     return not connection.is_closed and bool(connection.halves[0].position or connection.halves[1].position)
 
 
-def _is_due(connection: Connection, time: int) -> bool:
+def _is_due(connection: TcpConnection, time: int) -> bool:
     """Whether the connection's first early segment has waited long enough, or is no longer early."""
     came, segment = connection.early[0]
     return time - came > EARLY_TIME or not _is_early(connection, segment, connection.side(segment))
 
 
-def _is_early(connection: Connection, segment: Segment, side: int) -> bool:
+def _is_early(connection: TcpConnection, segment: Segment, side: int) -> bool:
     """Whether the segment acknowledges bytes of the other side that have not been seen yet."""
     half = connection.halves[1 - side]
     is_lacking = half.unseen is not None and half.position == 0 and not half.pending  # from the capture, as a whole
@@ -566,7 +567,7 @@ def _is_early(connection: Connection, segment: Segment, side: int) -> bool:
     return half.has_ended < _distance(segment.acknowledged, known) <= REACH  # a FIN takes a sequence number, too
 
 
-def _brings(connection: Connection, segment: Segment) -> bool:
+def _brings(connection: TcpConnection, segment: Segment) -> bool:
     """Whether a segment has bytes that have not been given out."""
     following = connection.halves[connection.side(segment)].following
     size = len(segment.data) + segment.missing
@@ -579,7 +580,7 @@ def _before(rivals: list[tuple[int, Segment]], segment: Segment) -> tuple[list[S
     return same, next((one for _, one in reversed(rivals) if one.source != segment.source), None)
 
 
-def _is_of_rivals(connection: Connection, segment: Segment) -> bool:
+def _is_of_rivals(connection: TcpConnection, segment: Segment) -> bool:
     """Whether a segment continues the rivals exactly, and not the connection."""
     if segment.sequence == connection.halves[connection.side(segment)].following:
         return False
@@ -596,7 +597,7 @@ def _end(segment: Segment) -> int:
     return (segment.sequence + bool(segment.flags & SYN) + len(segment.data) + segment.missing) & 0xFFFFFFFF
 
 
-def _is_continued(connection: Connection, rivals: list[Segment]) -> bool:
+def _is_continued(connection: TcpConnection, rivals: list[Segment]) -> bool:
     """Whether the rivals can continue the connection after a large hole: one direction is near, neither has gone back."""
     if connection.is_closed or any(one.flags & SYN for one in rivals):
         return False

@@ -22,7 +22,7 @@ MIXED_UP = 100_000_000  # nanoseconds; a smaller step back is a mix-up of packet
 CLOCK_SET = 10_000_000_000  # nanoseconds; a smaller step back, over less than half of the elapsed time, is a clock set
 
 
-class Steps:
+class PartCounter:
     """Assigns packets, one after the other, to parts numbered from 0 on."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ def count_parts(chunks: Iterator[bytes]) -> int:
         times = _pcap_times(head, chunks)
     else:
         return 1
-    steps, number = Steps(), 0
+    steps, number = PartCounter(), 0
     for time in times:
         number = steps.part(time)
         if number == MAX_PARTS:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tap.capture.concatenated_captures import Steps, count_parts
+from tap.capture.concatenated_captures import PartCounter, count_parts
 from tap.capture.content import HEAD, STDIN, Damaged, GoesOn, Stopped, content, is_pipe
 from tap.capture.pcap import NotACapture, PacketReader, reader_for
 from tap.capture.pcapng import Packet
@@ -40,7 +40,7 @@ class _Run:
     """Files that follow one another.
 
     first: the time of the first packet; set only if there are other runs to compare it with. part: (number, count), to
-    read only one of the captures concatenated in a single file, see Steps.
+    read only one of the captures concatenated in a single file, see PartCounter.
     """
 
     files: list[Path]
@@ -65,7 +65,7 @@ class _Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _PacketsCall:
     """The arguments of one call of packets(), with which all its files are read."""
 
     problems: list[str]
@@ -97,7 +97,7 @@ def packets(
     runs = [run for run in runs if not is_pipe(run.files[0])]
     if asked is not None and not apart:
         apart = [runs.pop()] if runs else []
-    reading = _Reading(problems, asked, check_section)
+    reading = _PacketsCall(problems, asked, check_section)
     yield from _merged(runs, reading)
     for run in apart:
         if asked is None or not asked.is_over:
@@ -111,7 +111,7 @@ def check(path: Path, check_section: SectionCheck = accept) -> None:
     """
     files = _named(path)
     if files == [path] and not is_pipe(path):
-        next(_packets(path, _Reading([], None, check_section), grows=False), None)
+        next(_packets(path, _PacketsCall([], None, check_section), grows=False), None)
 
 
 def check_again(path: Path, check_section: SectionCheck = accept) -> None:
@@ -225,12 +225,12 @@ def _first_time(path: Path, unknown: float) -> float:
     if is_pipe(path):
         return math.inf
     try:
-        return next((packet.time for packet in _packets(path, _Reading([], None, accept), grows=False)), unknown)
+        return next((packet.time for packet in _packets(path, _PacketsCall([], None, accept), grows=False)), unknown)
     except RecordingError:  # reported when the file is read
         return unknown
 
 
-def _merged(runs: Iterable[_Run], reading: _Reading) -> Iterator[Packet]:
+def _merged(runs: Iterable[_Run], reading: _PacketsCall) -> Iterator[Packet]:
     """Yield the packets of all runs by time; those of one run stay in its own order."""
     waiting = deque(runs)
     begun: list[tuple[int, int, Packet, Iterator[Packet]]] = []  # a heap, by the time of the next packet
@@ -269,7 +269,7 @@ def _apart(run: _Run) -> list[_Run]:
 
 
 def _of_run(
-    files: list[Path], reading: _Reading, *, part: tuple[int, int] = (0, 1), follows: bool = False
+    files: list[Path], reading: _PacketsCall, *, part: tuple[int, int] = (0, 1), follows: bool = False
 ) -> Iterator[Packet]:
     """Yield the packets of a run. follows: its last file is being written, and others may follow. part: see _Run."""
     if part[1] > 1:
@@ -285,15 +285,15 @@ def _of_run(
             last = successor(last) if grows else None
 
 
-def _of_part(path: Path, reading: _Reading, number: int, count: int) -> Iterator[Packet]:
+def _of_part(path: Path, reading: _PacketsCall, number: int, count: int) -> Iterator[Packet]:
     """Yield the packets of one part. The whole file is read, because the first part reports its problems."""
-    steps = Steps()
+    steps = PartCounter()
     for packet in _tried(path, reading, grows=False):
         if min(steps.part(packet.time), count - 1) == number:
             yield packet
 
 
-def _tried(path: Path, reading: _Reading, *, grows: bool) -> Iterator[Packet]:
+def _tried(path: Path, reading: _PacketsCall, *, grows: bool) -> Iterator[Packet]:
     """As _packets(), but a file that cannot be read is reported as a problem."""
     try:
         yield from _packets(path, reading, grows=grows)
@@ -301,7 +301,7 @@ def _tried(path: Path, reading: _Reading, *, grows: bool) -> Iterator[Packet]:
         reading.problems.append(str(error))
 
 
-def _packets(path: Path, reading: _Reading, *, grows: bool) -> Iterator[Packet]:
+def _packets(path: Path, reading: _PacketsCall, *, grows: bool) -> Iterator[Packet]:
     """Yield the packets of a file. Raises RecordingError if it is not a capture, cannot be opened, or is refused."""
     name = "stdin" if path == STDIN else str(path)
     reader: PacketReader | None = None

@@ -9,7 +9,7 @@ cdef class Blocks:
     cdef int _grow(self, Py_ssize_t needed) except -1
 
 
-cdef class Flow:
+cdef class TcpFlow:
     cdef readonly object owner
     cdef bint _is_ipv4
     cdef Py_ssize_t _head

@@ -41,8 +41,8 @@ class Blocks:
     """
 
     def __init__(self) -> None:
-        self.flows: set[Flow] = set()
-        self._last: Flow | None = None  # the one whose packet came last
+        self.flows: set[TcpFlow] = set()
+        self._last: TcpFlow | None = None  # the one whose packet came last
         self._buffer = bytearray()
         self._capacity = 0
         self.size = 0
@@ -67,7 +67,7 @@ class Blocks:
         return 0
 
 
-class Flow:
+class TcpFlow:
     """One connection of two endpoints; side 0 opened it, side 1 accepted it.
 
     Sequence numbers begin at first[side]; every packet acknowledges everything that the other side has sent before it.

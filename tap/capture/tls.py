@@ -6,7 +6,7 @@ record; if a segment begins with what looks like a header, the headers after it 
 
 from __future__ import annotations
 
-from tap.capture.assembly import Connection
+from tap.capture.assembly import TcpConnection
 
 MAX_PLACES = 3  # connections that the sentence names
 PROOF = 3  # consecutive headers: not a coincidence
@@ -82,7 +82,7 @@ class TlsConnections:
     def __bool__(self) -> bool:
         return bool(self._count)
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: TcpConnection) -> None:
         self._count += 1
         if len(self._places) <= MAX_PLACES:
             opener, other = connection.ends

@@ -66,7 +66,7 @@ def export(
         signal.signal(number, signal.default_int_handler)  # so that a half-written output is removed
     if output == STDOUT and form in ("aof", "parquet"):
         raise ConfigError(f"--to {form} cannot go to stdout: name a {'directory' if form == 'aof' else 'file'}")
-    job = _Job(files, output, first, last)
+    job = _Arguments(files, output, first, last)
     done: Exported
     if of_one_link is None:
         done = _rows(job, form, chosen, dbs_of(dbs), several("--command", names), globs or ())
@@ -82,7 +82,7 @@ def export(
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _Arguments:
     """The arguments of all forms."""
 
     files: list[Path]
@@ -100,13 +100,13 @@ class _Job:
         return progress(size, is_compressed=any(path.suffix in (".zst", ".gz") for path in paths))
 
 
-def _rdb(job: _Job, link: str | None) -> Exported:
+def _rdb(job: _Arguments, link: str | None) -> Exported:
     done = export_to.rdb(job.files, job.destination, link=link, until=job.end, progress=job.progress, remark=say)
     say(f"{choice.rdb_text(done.rdb)}")
     return done
 
 
-def _aof(job: _Job, link: str | None) -> Exported:
+def _aof(job: _Arguments, link: str | None) -> Exported:
     done = export_to.aof(job.files, job.output, link=link, until=job.end, progress=job.progress, remark=say)
     written = done.written
     say(f"{job.output}: base is {choice.rdb_text(done.base)}")
@@ -118,7 +118,7 @@ def _aof(job: _Job, link: str | None) -> Exported:
     return done
 
 
-def _resp(job: _Job, link: str | None) -> Exported:
+def _resp(job: _Arguments, link: str | None) -> Exported:
     done = export_to.resp(
         job.files, job.destination, link=link, from_=job.begin, until=job.end, progress=job.progress, remark=say
     )
@@ -138,13 +138,13 @@ def _resp(job: _Job, link: str | None) -> Exported:
     return done
 
 
-_OF_ONE_LINK: dict[str, Callable[[_Job, str | None], Exported]] = {"rdb": _rdb, "aof": _aof, "resp": _resp}
+_OF_ONE_LINK: dict[str, Callable[[_Arguments, str | None], Exported]] = {"rdb": _rdb, "aof": _aof, "resp": _resp}
 _OF_ROWS = {"jsonl": export_to.jsonl, "parquet": export_to.parquet}
 _ROW_FORMS = " and ".join(_OF_ROWS)
 
 
 def _rows(
-    job: _Job,
+    job: _Arguments,
     form: str,
     links: Collection[str],
     dbs: Collection[int],

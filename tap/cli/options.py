@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
-from tap.config.option import TOPICS, Declared, Text, declared, in_order
+from tap.config.option import TOPICS, Declared, FromText, declared, in_order
 
 Verb = Callable[..., None]
 
@@ -58,7 +58,7 @@ def _kind(one: Declared) -> Any:
     """The type that typer converts to. What needs a parser of ours stays text: the configuration reads it."""
     if get_origin(one.kept) is tuple:
         return list[str]
-    if isinstance(one.read, Text):
+    if isinstance(one.read, FromText):
         return Path if one.read.parse is Path else str
     if one.kept in (bool, int) or get_origin(one.kept) is Literal:
         return one.kept

@@ -16,7 +16,7 @@ from tap.bus import Told
 from tap.capture.content import GoesOn
 from tap.cli.choosing import Begin, Dbs, End, Globs, Links, Names, dbs_of, moments, several
 from tap.cli.ending import endings
-from tap.console.lines import Journal, json_line
+from tap.console.lines import ConciseLog, json_line
 from tap.console.stderr import say
 from tap.errors import ConfigError, RecordingError
 from tap.recording.filters import Filters
@@ -107,7 +107,7 @@ class _Events:
         self.player = Player(judging(self._put), every_command=commands or wanted.only_commands, every_key=rdb_keys)
         self._wanted = wanted
         self._once = SeenCommands() if once else None
-        self._line: Callable[[Told], str | None] = json_line if form == "json" else Journal()
+        self._line: Callable[[Told], str | None] = json_line if form == "json" else ConciseLog()
 
     @property
     def remarks(self) -> list[str]:

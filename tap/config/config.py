@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from tap.config.link_config import ELSEWHERE, Announce, LinkConfig, Links, capability, links_of
-from tap.config.option import File, Given, Option, Several, Text, Time, Words, check_words, declared, described
+from tap.config.option import File, FromText, FromWords, Given, Option, Several, Time, check_words, declared, described
 from tap.errors import ConfigError
 from tap.hints import explained, refuse
 from tap.paths import in_a_directory
@@ -102,7 +102,7 @@ class Config:
         ),
     ] = False
     duration: Annotated[Given[float | str | None, float | None], Option("TIME", "End after this time: 30s, 10m, 2h.")] = (
-        Given(None, Text(parse_duration))
+        Given(None, FromText(parse_duration))
     )
     faults: Annotated[
         Several,
@@ -112,7 +112,7 @@ class Config:
             page="a [fault](faults.md) to arm; may be repeated",
             flags=("--fault",),
         ),
-    ] = Given((), Words())
+    ] = Given((), FromWords())
     alerts: Annotated[
         Several,
         Option(
@@ -123,7 +123,7 @@ class Config:
             flags=("--alert",),
             needs_parsing=True,
         ),
-    ] = Given((), Words(threshold_text))
+    ] = Given((), FromWords(threshold_text))
     seed: Annotated[
         int,
         Option(
@@ -168,7 +168,7 @@ class Config:
             page="hide a [capability](../network.md#plainer-dialects) of replicas from masters; may be repeated",
             needs_parsing=True,
         ),
-    ] = Given((), Words(capability))
+    ] = Given((), FromWords(capability))
     destructive: Annotated[bool, Option("", "Allow faults that end a server process.")] = False
     read_only: Annotated[bool, Option("", "Accept no fault from anywhere.")] = False
     opaque: Annotated[
@@ -188,7 +188,7 @@ class Config:
             "directory",
             flags=("--write", "-w"),
         ),
-    ] = Given(None, Text(recording_path))
+    ] = Given(None, FromText(recording_path))
     record_rotate: Annotated[
         Several,
         Option(
@@ -198,7 +198,7 @@ class Config:
             "twice, one of each",
             flags=("--rotate",),
         ),
-    ] = Given((), Words())
+    ] = Given((), FromWords())
     record_keep: Annotated[
         Several,
         Option(
@@ -208,7 +208,7 @@ class Config:
             "each",
             flags=("--keep",),
         ),
-    ] = Given((), Words())
+    ] = Given((), FromWords())
     record_sync: Annotated[
         Sync,
         Option(
@@ -234,11 +234,11 @@ class Config:
             flags=("--redact",),
             needs_parsing=True,
         ),
-    ] = Given((), Words())
+    ] = Given((), FromWords())
     keylog: Annotated[
         File,
         Option("FILE", "Append the secrets of TLS connections, for Wireshark.", topic="tls", environment="SSLKEYLOGFILE"),
-    ] = Given(None, Text(Path))
+    ] = Given(None, FromText(Path))
     statsd: Annotated[
         Given[Address | str | None, Address | None],
         Option(
@@ -247,7 +247,7 @@ class Config:
             page=f"send [metrics](metrics.md) to a StatsD, once a second over UDP; port {STATSD_PORT} if not given",
             topic="observers",
         ),
-    ] = Given(None, Text(statsd_address))
+    ] = Given(None, FromText(statsd_address))
     script: Annotated[
         File,
         Option(
@@ -256,11 +256,11 @@ class Config:
             page="call [your own functions](../operate.md#in-a-script-of-yours) with what happens",
             topic="observers",
         ),
-    ] = Given(None, Text(Path))
+    ] = Given(None, FromText(Path))
     connect_timeout: Annotated[
         Time,
         Option("TIME", "How long a dial, and a TLS handshake, may take: 10s by default.", on_command_line=False),
-    ] = Given(10.0, Text(parse_duration))
+    ] = Given(10.0, FromText(parse_duration))
     drain_timeout: Annotated[
         Time,
         Option(
@@ -268,7 +268,7 @@ class Config:
             "How long bytes may wait for one side after the other has gone: 60s by default.",
             on_command_line=False,
         ),
-    ] = Given(60.0, Text(parse_duration))
+    ] = Given(60.0, FromText(parse_duration))
 
     def __post_init__(self) -> None:
         check_words(self)

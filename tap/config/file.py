@@ -4,21 +4,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, create_model, model_validator
+from pydantic import StrictBool, StrictInt, create_model, model_validator
 
 from tap import toml
 from tap.config.config import Config
 from tap.config.link_config import ONE_MASTER, LinkConfig, link_name
-from tap.config.option import Declared, Text, Words, declared
+from tap.config.option import Declared, FromText, FromWords, declared
 from tap.errors import ConfigError
-from tap.toml import parsed
+from tap.toml import Table, parsed
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _LinkTable(_Table):
+class _LinkTable(Table):
     @model_validator(mode="after")
     def _has_one_master(self) -> "_LinkTable":
         if ("master" in self.model_fields_set) == bool(getattr(self, "transparent", None)):
@@ -36,11 +32,11 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _model() -> type[_Table]:
+def _model() -> type[Table]:
     """The model of the whole file."""
     link = create_model("Link", __base__=_LinkTable, **_keys(declared(LinkConfig)))
     links: Any = (dict[Annotated[str, parsed(link_name)], link], ...)  # type: ignore[valid-type]
-    return create_model("File", __base__=_Table, **_keys(declared(Config)), links=links)
+    return create_model("File", __base__=Table, **_keys(declared(Config)), links=links)
 
 
 def _keys(options: Iterable[Declared]) -> dict[str, Any]:
@@ -49,15 +45,15 @@ def _keys(options: Iterable[Declared]) -> dict[str, Any]:
 
 
 def _kind(one: Declared) -> Any:
-    if isinstance(one.read, Text) and one.read.parse is not Path:
+    if isinstance(one.read, FromText) and one.read.parse is not Path:
         return Annotated[Any, parsed(one.read.parse)]
-    if isinstance(one.read, Words):
+    if isinstance(one.read, FromWords):
         word: Any = get_args(one.kept)[0] if one.read.each is None else Annotated[str, parsed(one.read.each)]
         return tuple[word, ...]
     return {bool: StrictBool, int: StrictInt}.get(one.kept, one.kept)
 
 
-def _given(cls: type, table: _Table) -> dict[str, Any]:
+def _given(cls: type, table: Table) -> dict[str, Any]:
     """The values given in the table, by the names of the class's fields."""
     there = [one for one in declared(cls) if one.option.in_file and one.key in table.model_fields_set]
     return {one.name: getattr(table, one.key) for one in there}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tap.config.option import File, Given, Option, Text, Words, check_words, declared, described
+from tap.config.option import File, FromText, FromWords, Given, Option, check_words, declared, described
 from tap.errors import ConfigError
 from tap.hints import explained
 from tap.thresholds import threshold_text
@@ -96,7 +96,7 @@ class LinkConfig:
             page="the real master; also `[IPV6]:PORT`, `unix:/PATH` or `rediss://HOST:PORT`, see [URLs](#urls)",
             topic="links",
         ),
-    ] = Given(None, Text(_master, later=True))
+    ] = Given(None, FromText(_master, later=True))
     listen: Annotated[
         Given[Address | Url | str | int, Address],
         Option(
@@ -106,7 +106,7 @@ class LinkConfig:
             "given",
             topic="links",
         ),
-    ] = Given(Address("127.0.0.1", 0), Text(listening, later=True))
+    ] = Given(Address("127.0.0.1", 0), FromText(listening, later=True))
     transparent: Annotated[
         bool,
         Option(
@@ -136,7 +136,7 @@ class LinkConfig:
             needs_parsing=True,
             on_command_line=False,
         ),
-    ] = Given(None, Words(capability))
+    ] = Given(None, FromWords(capability))
     alerts: Annotated[
         Given[str | Iterable[str] | None, tuple[str, ...] | None],
         Option(
@@ -145,7 +145,7 @@ class LinkConfig:
             needs_parsing=True,
             on_command_line=False,
         ),
-    ] = Given(None, Words(threshold_text))
+    ] = Given(None, FromWords(threshold_text))
     inspect: Annotated[
         Given[Url | str | None, Url | None],
         Option(
@@ -156,7 +156,7 @@ class LinkConfig:
             topic="links",
             needs_parsing=True,
         ),
-    ] = Given(None, Text(Url.parse))
+    ] = Given(None, FromText(Url.parse))
     tls: Annotated[
         bool,
         Option(
@@ -171,11 +171,11 @@ class LinkConfig:
         Option(
             "FILE.pem", "The CA of the master's certificate; those of the system if not given.", topic="tls", needs="tls"
         ),
-    ] = Given(None, Text(Path))
+    ] = Given(None, FromText(Path))
     cert: Annotated[
         File,
         Option("FILE.pem", "The tap's certificate, for a master that requires one.", topic="tls", needs="tls"),
-    ] = Given(None, Text(Path))
+    ] = Given(None, FromText(Path))
     key: Annotated[
         File,
         Option(
@@ -185,7 +185,7 @@ class LinkConfig:
             topic="tls",
             needs="cert",
         ),
-    ] = Given(None, Text(Path))
+    ] = Given(None, FromText(Path))
     sni: Annotated[
         str | None,
         Option(
@@ -199,7 +199,7 @@ class LinkConfig:
     listen_cert: Annotated[
         File,
         Option("FILE.pem", "Replicas connect over TLS; the tap's certificate for them.", topic="tls"),
-    ] = Given(None, Text(Path))
+    ] = Given(None, FromText(Path))
     listen_key: Annotated[
         File,
         Option(
@@ -209,11 +209,11 @@ class LinkConfig:
             topic="tls",
             needs="listen_cert",
         ),
-    ] = Given(None, Text(Path))
+    ] = Given(None, FromText(Path))
     listen_cacert: Annotated[
         File,
         Option("FILE.pem", "Require certificates of this CA from replicas.", topic="tls", needs="listen_cert"),
-    ] = Given(None, Text(Path))
+    ] = Given(None, FromText(Path))
 
     def __post_init__(self) -> None:
         self._read("master", _master, MASTER_TLS, "")

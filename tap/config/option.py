@@ -1,7 +1,7 @@
 """An option is declared once: as an annotated field of the dataclass that holds its value.
 
     duration: Annotated[Given[float | str | None, float | None], Option("TIME", "End after this time: 30s, 10m, 2h.")] = (
-        Given(None, Text(parse_duration))
+        Given(None, FromText(parse_duration))
     )
 
 The field gives the name, the types and the default; the Option gives what users read; Given defines how text becomes a
@@ -60,7 +60,7 @@ class Option:
     in_file: bool = True
 
 
-class Text:
+class FromText:
     """Converts text to a value; anything else is kept unchanged.
 
     later: text is kept, too, because the class converts it in __post_init__, together with other fields.
@@ -74,7 +74,7 @@ class Text:
         return self.parse(value) if isinstance(value, str) and not self._later else value
 
 
-class Words:
+class FromWords:
     """Converts words to a tuple; a single word becomes a tuple of one. each: parses one word, or raises ConfigError."""
 
     def __init__(self, each: Callable[[str], str] | None = None) -> None:

@@ -146,7 +146,7 @@ def json_line(told: Told) -> str:
 
 
 def log_lines(out: TextIO) -> LineWriter:
-    return LineWriter(out, Journal())
+    return LineWriter(out, ConciseLog())
 
 
 def trouble_lines(out: TextIO) -> LineWriter:
@@ -177,7 +177,7 @@ class _Trying:
     times: int = 1
 
 
-class Journal:
+class ConciseLog:
     """As log_line(), without its repetitions.
 
     A replica that cannot reach its master tries once a second: the first attempt is reported, and then one a minute. Of

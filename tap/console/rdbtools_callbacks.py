@@ -75,7 +75,7 @@ _SPARSE_ELEMENTS = 10  # the most in a sparse slice
 _SMALL_STRING = 7  # bytes; stored in the element itself
 
 
-class Rows(_Rows):  # type: ignore[misc]
+class MemoryRows(_Rows):  # type: ignore[misc]
     def next_record(self, record: Any) -> None:
         if self._largest is None and record.key is not None and _TO_QUOTE.search(record.key):
             doubled = record.key.replace('"', '""')
@@ -83,7 +83,7 @@ class Rows(_Rows):  # type: ignore[misc]
         super().next_record(record)
 
 
-class Memory(_Memory, Extended):  # type: ignore[misc]
+class MemoryReport(_Memory, Extended):  # type: ignore[misc]
     def start_array(self, key: Any, length: int, expiry: Any, info: dict[str, Any]) -> None:
         self._current_encoding = "sliced_array"
         self._current_length = length

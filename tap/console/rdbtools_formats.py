@@ -41,7 +41,7 @@ def reader_for(
     elif form == "diff":
         callback = rdbtools_callbacks.Diff(out)
     else:
-        callback = rdbtools_callbacks.Memory(rdbtools_callbacks.Rows(out, at_least, largest), 64)
+        callback = rdbtools_callbacks.MemoryReport(rdbtools_callbacks.MemoryRows(out, at_least, largest), 64)
     # No format has room for what modules saved outside of keys: rdbtools' JSON and diff fail on it.
     return CallbackReader(callback, when, beside_keys=False, only=only)
 

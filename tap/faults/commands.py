@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
 
 from tap import glob
 from tap.faults.kind import Watch
 from tap.faults.lane import OPEN, Lane
 from tap.faults.taken_command import TakenCommand
-from tap.faults.work import Work
+from tap.faults.work import FaultedConnection, Work
 from tap.replication.keyspecs import NOT_THE_FIRST, KeyFinder
 from tap.replication.stream import Stream
 
@@ -37,17 +36,11 @@ class _Hit:
 _Wanted = tuple[frozenset[bytes] | None, frozenset[bytes] | None, bytes]
 
 
-class Owner(Protocol):
-    """What CommandFaults needs from the connection's faults."""
-
-    works: list[Work]
-
-
 class CommandFaults:
     """The faults that match commands of one stream; lane is the master's."""
 
-    def __init__(self, owner: Owner, lane: Lane) -> None:
-        self._owner = owner
+    def __init__(self, link: FaultedConnection, lane: Lane) -> None:
+        self._link = link
         self._lane = lane
         self._stream: Stream | None = None
         self._wanted: _Wanted = frozenset(), frozenset(), b""
@@ -169,11 +162,11 @@ class CommandFaults:
             return True
         command = view[hit.begin - lane.out :]
         name = bytes(command[: hit.name_end - hit.begin]).split(b"\r\n", 2)[2][:-2].upper()
-        fitting = [work for work in self._owner.works if _fits(work, name) and work.is_on_channel()]
+        fitting = [work for work in self._link.works if _fits(work, name) and work.is_on_channel()]
         if not fitting or len(name) > MAX_NAME:
             return True
         more = True
-        if any(work.is_key is not None for work in self._owner.works):
+        if any(work.is_key is not None for work in self._link.works):
             found, more = hit.finder.keys(command)
             hit.keys += found
         if any(work.is_key is not None for work in fitting) and more and len(command) < MAX_HELD:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from tap.faults.kind import Watch
 from tap.faults.request_words import encoded
 from tap.faults.rules import Rules
-from tap.faults.site import Frame
-from tap.faults.work import Connection, Work
+from tap.faults.site import HandshakeFrame
+from tap.faults.work import FaultedConnection, Work
 from tap.replication.events import Side
 from tap.replication.phase import Phase
 from tap.replication.requests import Request
@@ -25,7 +25,7 @@ _HANDSHAKE = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)
 class FrameFaults:
     """The frames of one connection. rules: the link's, until the handshake is over."""
 
-    def __init__(self, link: Connection, rules: Rules | None) -> None:
+    def __init__(self, link: FaultedConnection, rules: Rules | None) -> None:
         self._link = link
         self.rules = rules
         self._works: Sequence[Work]
@@ -74,7 +74,7 @@ class FrameFaults:
         for work in works:
             fits = work.watches is Watch.ACKS if is_ack else work.when.request == request.name
             if fits and work.matched():
-                frame = Frame(Side.REPLICA, request.name, request.start, request.end)
+                frame = HandshakeFrame(Side.REPLICA, request.name, request.start, request.end)
                 return dataclasses.replace(request, given=work.what.take_frame(work, frame))
         return self._rewritten(request, [work for work in works if work.watches is Watch.REQUESTS])
 
@@ -89,7 +89,7 @@ class FrameFaults:
                 continue
             words, text = rewritten
             changed = dataclasses.replace(changed, args=tuple(words))
-            work.fires_in(Frame(Side.REPLICA, request.name, request.start, request.end), text)
+            work.fires_in(HandshakeFrame(Side.REPLICA, request.name, request.start, request.end), text)
             if request.name == b"PSYNC" and words[1:] == [b"?", b"-1"]:
                 self._link.conversation.forced = f"fault {work.armed.name} did: {text}"
         if changed.args == request.args:
@@ -102,7 +102,7 @@ class FrameFaults:
             return
         for work in self._works:
             if work.when.reply == request.name and work.is_on_channel() and work.matched():
-                work.what.take_frame(work, Frame(Side.MASTER, request.name, start, end))
+                work.what.take_frame(work, HandshakeFrame(Side.MASTER, request.name, start, end))
                 return
 
     def header(self, line: bytes, start: int, end: int) -> None:
@@ -119,5 +119,5 @@ class FrameFaults:
         for position in range(max(start, self._link.lanes[side].out), end):
             for work in works:
                 if work.matched():
-                    work.what.take_frame(work, Frame(side, b"", position, position + 1))
+                    work.what.take_frame(work, HandshakeFrame(side, b"", position, position + 1))
                     break

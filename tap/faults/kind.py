@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tap.faults.scope import Scope
-from tap.faults.site import Frame, Site
+from tap.faults.site import HandshakeFrame, Site
 from tap.faults.taken_command import TakenCommand
 from tap.faults.when import When
 from tap.replication.events import Side
@@ -115,7 +115,7 @@ class Kind:
         else:
             taken.act_at(taken.begin if edge == "start" else taken.name_end)
 
-    def take_frame(self, site: Site, frame: Frame) -> bytes | None:
+    def take_frame(self, site: Site, frame: HandshakeFrame) -> bytes | None:
         """A request, a reply or a newline matches, and the fault fires on it.
 
         Returns the line, without its line end, that replaces the master's reply to this request; None to replace nothing.

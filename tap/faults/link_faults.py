@@ -34,7 +34,7 @@ from tap.replication.stream import Stream
 
 
 class LinkFaults:
-    """Implements replication.watcher.Watcher for its conversation, and work.Connection for its faults.
+    """Implements replication.watcher.Watcher for its conversation, and work.FaultedConnection for its faults.
 
     lanes: by sender. cut_now: an order to the relay that takes effect at once, not in its turn among the bytes. tell:
     receives the events.

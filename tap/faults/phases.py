@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tap.faults.work import Connection, Work
+from tap.faults.work import FaultedConnection, Work
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tap.replication.phase import Phase
@@ -13,7 +13,7 @@ from tap.replication.phase import Phase
 class Phases:
     """works: the faults of one connection with during=."""
 
-    def __init__(self, link: Connection) -> None:
+    def __init__(self, link: FaultedConnection) -> None:
         self._link = link
         self.works: list[Work]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tap.faults.at import At
 from tap.faults.kind import Watch
-from tap.faults.work import Connection, Work
+from tap.faults.work import FaultedConnection, Work
 from tap.rdb.keys import Key
 from tap.replication.conversation import Conversation
 from tap.replication.events import Channel, Side
@@ -21,7 +21,7 @@ PASSED = -1  # the position of a place before the connection's first byte
 class Places:
     """waiting: the faults of one connection whose place is not known yet."""
 
-    def __init__(self, link: Connection) -> None:
+    def __init__(self, link: FaultedConnection) -> None:
         self._link = link
         self.waiting: list[Work]
         self._keys = 0  # keys of the RDB that have passed

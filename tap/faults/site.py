@@ -14,7 +14,7 @@ from tap.replication.events import Side
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class HandshakeFrame:
     """A complete request, reply or bare newline before the stream, not passed on yet: bytes start <= i < end.
 
     side: the sender. name: of the request, or of the request that this reply answers; empty for a bare newline (a
@@ -93,7 +93,7 @@ class Site(Protocol):
     def replace(self, side: Side, start: int, end: int, data: bytes) -> None:
         """Send *data* in place of the bytes start <= i < end."""
 
-    def replace_frame(self, frame: Frame, data: bytes, text: str) -> None:
+    def replace_frame(self, frame: HandshakeFrame, data: bytes, text: str) -> None:
         """Send *data* in place of the frame, and report that once the bytes before the frame have passed."""
 
     # ---- effects on the link ----

@@ -14,7 +14,7 @@ from tap.faults.flow_items import CloseLink
 from tap.faults.lane import Lane
 from tap.faults.reports import Reports
 from tap.faults.shaper import Shaper
-from tap.faults.site import Frame
+from tap.faults.site import HandshakeFrame
 from tap.glob import matcher
 from tap.replication.conversation import Conversation
 from tap.replication.events import Channel, Event, FaultFired, Role, Side
@@ -22,15 +22,16 @@ from tap.replication.events import Channel, Event, FaultFired, Role, Side
 _LEGS = {"both": "", "master": " towards the master", "replica": " towards the replica"}
 
 
-class Connection(Protocol):
+class FaultedConnection(Protocol):
     """What a fault needs from its connection.
 
-    lanes: by sender. awaited: the faults that have fired on a frame that has not passed yet. at_rdb_end: what to do at
-    the end of the RDB that is passing. cut_now: see LinkFaults.
+    works: of its faults. lanes: by sender. awaited: the faults that have fired on a frame that has not passed yet.
+    at_rdb_end: what to do at the end of the RDB that is passing. cut_now: see LinkFaults.
     """
 
     now: float
     tell: Callable[[Event], None]
+    works: list[Work]
     lanes: dict[Side, Lane]
     awaited: list[Work]
     at_rdb_end: list[Callable[[], None]]
@@ -49,7 +50,7 @@ class Work:
     but bytes of the phase are still going out. spans: callbacks, each of which ends an effect on a range of bytes.
     """
 
-    def __init__(self, armed: Armed, rng: Random, link: Connection) -> None:
+    def __init__(self, armed: Armed, rng: Random, link: FaultedConnection) -> None:
         self.armed = armed
         self.fault = armed.fault
         self.what = armed.fault.what
@@ -247,7 +248,7 @@ class Work:
     def act_in(self, side: Side, position: int) -> None:
         self._await(side, position, partial(self.act, side, position))
 
-    def fires_in(self, frame: Frame, text: str) -> None:
+    def fires_in(self, frame: HandshakeFrame, text: str) -> None:
         """Report the firing once the bytes before the frame have passed: the link may be cut before the frame."""
         firing = self._firing(frame.side, frame.start, frame.end - frame.start, text)
         self._await(frame.side, frame.start, lambda: self.reports.fired(firing, self._link.now))
@@ -263,7 +264,7 @@ class Work:
     def replace(self, side: Side, start: int, end: int, data: bytes) -> None:
         self.lane(side).replace(start, end, data)
 
-    def replace_frame(self, frame: Frame, data: bytes, text: str) -> None:
+    def replace_frame(self, frame: HandshakeFrame, data: bytes, text: str) -> None:
         self.fires_in(frame, text)
         self.replace(frame.side, frame.start, frame.end, data)
 

@@ -30,7 +30,7 @@ from tap.servers.cancellation import to_the_end
 from tap.servers.client import Client
 from tap.servers.failures import ANSWER_SECONDS, FAILURES, said_by
 from tap.servers.following import follow
-from tap.servers.info import Replication
+from tap.servers.info import ReplicationSection
 from tap.servers.shell import replicaof
 from tap.tap import Tap
 from tap.url import EVERY_HOST, Address, Url, is_loopback
@@ -261,11 +261,11 @@ async def give_back(client: Client, state: AttachState, *, within: float, at_ste
     return f"{client.name} follows {state.master} again"
 
 
-def _whom(found: Replication) -> str:
+def _whom(found: ReplicationSection) -> str:
     return "is a master" if found.master is None else f"follows {found.master}"
 
 
-def _unmoved(found: Replication, state: AttachState) -> str:
+def _unmoved(found: ReplicationSection, state: AttachState) -> str:
     if found.master == state.master:
         return "that was its master before the attach"
     return f"something other than redis-tap has moved it since, and not to {state.master}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tap.servers.info import Replication
+from tap.servers.info import ReplicationSection
 from tap.verdict.sizing import as_size
 
 # A replica connects at once after REPLICAOF, or within a second (replicationCron). The way back needs as much.
@@ -25,7 +25,9 @@ class Forecast:
     text: str
 
 
-def forecast(replica: Replication, master: Replication, backlog_size: int, bytes_per_second: float) -> Forecast:
+def forecast(
+    replica: ReplicationSection, master: ReplicationSection, backlog_size: int, bytes_per_second: float
+) -> Forecast:
     """replica: asked before the master. backlog_size: repl_backlog_size. bytes_per_second: what the master writes now."""
     offset = replica.slave_repl_offset
     if offset is None:

@@ -3,7 +3,7 @@ from tap.rdb.tape cimport Tape
 from tap.rdb.tokens cimport *
 
 
-cdef class Text:
+cdef class JsonText:
     cdef bytearray data
     cdef unsigned char *p
     cdef Py_ssize_t size
@@ -12,7 +12,7 @@ cdef class Text:
     cdef int make_room(self, Py_ssize_t size) except -1
     cdef int put(self, int c) except -1
     cdef int raw(self, bytes text) except -1
-    cdef int text(self, Text other) except -1
+    cdef int text(self, JsonText other) except -1
     cdef int integer(self, long long value) except -1
     cdef int quoted_integer(self, long long value) except -1
     cdef int string(self, const unsigned char *p, Py_ssize_t size) except -1
@@ -22,8 +22,8 @@ cdef class JsonLines:
     cdef object write
     cdef object spool
     cdef object only
-    cdef Text out
-    cdef Text value
+    cdef JsonText out
+    cdef JsonText value
     cdef dict kinds
     cdef readonly long long records
     # the open key

@@ -42,7 +42,7 @@ SPILL_SIZE = cython.declare(cython.Py_ssize_t, 1024 * 1024)
 WITH_TTL = (22, 23, 24, 25)  # RDB types of hashes whose fields can expire
 
 
-class Text:
+class JsonText:
     """A growing buffer of JSON text. string() appends a byte string as JSON."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Text:
         return 0
 
     @cython.locals(i=cython.Py_ssize_t)
-    def text(self, other: Text) -> cython.int:
+    def text(self, other: JsonText) -> cython.int:
         self.make_room(other.size)
         for i in range(other.size):
             self.p[self.size + i] = other.p[i]
@@ -148,8 +148,8 @@ class JsonLines:
         self.write = write
         self.spool = spool
         self.only = only
-        self.out = Text()
-        self.value = Text()
+        self.out = JsonText()
+        self.value = JsonText()
         self.kinds: dict[int, bytes] = {}
         self.records = 0
         self.key: Any = None

@@ -18,20 +18,20 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tap.capture import pcapng
-from tap.capture.packets import Blocks, Flow
+from tap.capture.packets import Blocks, TcpFlow
 from tap.recorder.intake import Gathering
 from tap.recorder.writer import Writer
 
 QUEUE_BYTES = 32 * 2**20  # may wait for the disk, of all connections together
 GATHER_BYTES = 640 * 1024  # go to the writer even if it is busy; with one more read of a connection, they fit into a MiB
 
-REPLICA, MASTER = 0, 1  # sides as a Flow numbers them
+REPLICA, MASTER = 0, 1  # sides as a TcpFlow numbers them
 
 
-class Source(Protocol):
+class PacketSource(Protocol):
     """A connection whose packets go into the file. comments: those for its next packet."""
 
-    tcp: Flow | None
+    tcp: TcpFlow | None
     comments: list[str]
 
     def ask(self) -> None:
@@ -48,7 +48,7 @@ class Filling:
     """room: bytes that the queue can take beside those that may gather. sources: the connections that are recorded."""
 
     def __init__(
-        self, sources: Callable[[], Iterable[Source]], begun: Callable[[], None], troubled: Callable[[str], None]
+        self, sources: Callable[[], Iterable[PacketSource]], begun: Callable[[], None], troubled: Callable[[str], None]
     ) -> None:
         """begun: called when the next file has begun. troubled: called once when the disk falls too far behind."""
         self.gathering = Gathering(self.pass_on)
@@ -63,8 +63,8 @@ class Filling:
         self._is_full = False
         self._is_due = False  # the time of the current file is up
         self._comments: list[str] = []  # of the tap as a whole, for whichever packet comes next
-        self._spoken: set[Source] = set()  # sources with comments that wait for a packet
-        self._last: Source | None = None  # the source of the last packet, for the last comments
+        self._spoken: set[PacketSource] = set()  # sources with comments that wait for a packet
+        self._last: PacketSource | None = None  # the source of the last packet, for the last comments
 
     def write_to(self, writer: Writer) -> None:
         """To be called once, before any source adds anything."""
@@ -96,7 +96,7 @@ class Filling:
         """Whether the next file is due once these bytes are in this one."""
         return self._is_due or self._filed + self.gathering.blocks.size + more >= self._writer.full_at
 
-    def packet(self, source: Source, at: int, side: int, flags: int, data: bytes | memoryview = b"") -> None:
+    def packet(self, source: PacketSource, at: int, side: int, flags: int, data: bytes | memoryview = b"") -> None:
         """Add the source's next packet, with the comments that wait. at: nanoseconds since the epoch."""
         assert source.tcp is not None
         options = b""
@@ -110,7 +110,7 @@ class Filling:
         if self.gathering.wants or gathered >= GATHER_BYTES:
             self.pass_on()
 
-    def say(self, source: Source | None, comment: str) -> None:
+    def say(self, source: PacketSource | None, comment: str) -> None:
         """Put a comment on the source's next packet; None: on the next packet of any source."""
         if source is None:
             self._comments.append(comment)
@@ -121,7 +121,7 @@ class Filling:
         self._spoken.add(source)
         self._loop.call_soon(self._speak)  # unless the bytes that the comment is about come first
 
-    def next_file(self, now: int, filled_by: Source | None = None) -> None:
+    def next_file(self, now: int, filled_by: PacketSource | None = None) -> None:
         """Begin the next file here. filled_by: the source of which only whole commands have been added."""
         for source in self._sources():
             source.settle(at_end=False)

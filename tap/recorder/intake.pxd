@@ -1,4 +1,4 @@
-from tap.capture.packets cimport Blocks, Flow
+from tap.capture.packets cimport Blocks, TcpFlow
 from tap.replication.acks cimport are_acks
 
 
@@ -10,7 +10,7 @@ cdef class Gathering:
 
 
 cdef class Intake:
-    cdef public Flow tcp
+    cdef public TcpFlow tcp
     cdef Gathering _gathering
     cdef long long[2] _received
     cdef bint[2] _is_plain

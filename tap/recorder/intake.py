@@ -21,7 +21,7 @@ if cython.compiled:
     from cython.cimports.cpython.buffer import Py_buffer, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
     from cython.cimports.posix.time import CLOCK_REALTIME, clock_gettime, timespec
 else:
-    from tap.capture.packets import Blocks, Flow
+    from tap.capture.packets import Blocks, TcpFlow
     from tap.replication.acks import are_acks
 
 _REPLICA = cython.declare(object, Side.REPLICA)
@@ -45,13 +45,13 @@ class Gathering:
 
 
 class Intake:
-    """The intake of one link. Sides are numbered as in its Flow.
+    """The intake of one link. Sides are numbered as in its TcpFlow.
 
     tcp: makes its packets; None until there is a master.
     """
 
     def __init__(self, gathering: Gathering) -> None:
-        self.tcp: Flow | None = None
+        self.tcp: TcpFlow | None = None
         self._gathering = gathering
         if not cython.compiled:
             self._received = [0, 0]

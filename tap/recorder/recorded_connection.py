@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tap.bus import Told
 from tap.capture import pcapng
-from tap.capture.packets import Blocks, Flow
+from tap.capture.packets import Blocks, TcpFlow
 from tap.capture.pcapng import Packet
 from tap.capture.segments import FIN, PUSH, RST, SYN, Endpoint
 from tap.recorder.filling import MASTER, REPLICA, Filling
@@ -398,10 +398,10 @@ class RecordedConnection(Intake):
 
     # ---- its TCP connection ----
 
-    def _new_tcp(self) -> Flow:
+    def _new_tcp(self) -> TcpFlow:
         """A TCP connection. Every call gives it the same sequence numbers."""
         first = self._dialled_at // 1000  # as from a clock that counts microseconds, RFC 9293, 3.4.1
-        return Flow(Endpoint(*self._replica), Endpoint(*self._master), (first, first + 0x40000000), owner=self)
+        return TcpFlow(Endpoint(*self._replica), Endpoint(*self._master), (first, first + 0x40000000), owner=self)
 
     def _open(self, now: int, master: tuple[str, int]) -> None:
         self._master, self._dialled_at = master, now

@@ -7,7 +7,7 @@ from typing import Protocol
 from tap.replication.conversation import Conversation
 
 
-class Watch(Protocol):
+class ByteObserver(Protocol):
     """Receives raw bytes of replication, each chunk after the conversation has read it."""
 
     def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:

@@ -164,7 +164,7 @@ def check_format(path: str, comment: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class OpeningComment:
     """What a tap says about a connection on its first packet. peer, master: addresses, as in events.LinkOpened."""
 
     link: str
@@ -189,11 +189,11 @@ class Comment:
         return self.fields.get("connection")
 
     @property
-    def opening(self) -> Opening | None:
+    def opening(self) -> OpeningComment | None:
         if self.kind != events.LinkOpened.kind:
             return None
         try:
-            return Opening(*(self.fields[name] for name in ("link", "connection", "peer", "master")))
+            return OpeningComment(*(self.fields[name] for name in ("link", "connection", "peer", "master")))
         except KeyError:
             return None
 

@@ -6,16 +6,16 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 from tap.bus import Told
-from tap.capture.assembly import Assembler, Connection, Ended, Item
+from tap.capture.assembly import Assembler, Ended, Item, TcpConnection
 from tap.recording.announcements import Announcements
 from tap.recording.boundary import RequestFinder
-from tap.recording.comments import NOT_UNDERSTOOD, Comment, LinkState, Opening
+from tap.recording.comments import NOT_UNDERSTOOD, Comment, LinkState, OpeningComment
 from tap.recording.gap_tracker import GapTracker
 from tap.recording.held_events import HeldEvents
 from tap.recording.link import Link
 from tap.recording.missing import Missing
 from tap.recording.playing import Playing
-from tap.recording.rejoining import Found, Rejoining
+from tap.recording.rejoining import Rejoined, Rejoining
 from tap.recording.role_evidence import Missed, RoleEvidence, RoleVerdict, may_be_a_stream
 from tap.recording.sides import Sides
 from tap.recording.stats import Batch
@@ -36,8 +36,8 @@ class Played:
     def __init__(
         self,
         player: Playing,
-        connection: Connection,
-        opened: Opening | None,
+        connection: TcpConnection,
+        opened: OpeningComment | None,
         state: LinkState | None = None,
         *,
         said: Sequence[Comment] = (),
@@ -324,7 +324,7 @@ class Played:
         conversation = self.conversation
         return conversation.role is Role.REPLICA and conversation.stream is None and conversation.phase is Phase.OPAQUE
 
-    def _join(self, found: Found) -> None:
+    def _join(self, found: Rejoined) -> None:
         """Read the stream from here on, in a new conversation."""
         assert self._rejoining is not None
         if not self._report.is_released and not may_be_a_stream(found.data):
@@ -628,7 +628,7 @@ class Played:
 
 
 def resume(
-    player: Playing, link: Played | None, state: LinkState, join: Callable[[], tuple[Played | None, Connection]]
+    player: Playing, link: Played | None, state: LinkState, join: Callable[[], tuple[Played | None, TcpConnection]]
 ) -> Played:
     """The connection in a state that a tap recorded: *link*, if all of its bytes before the state have been read.
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from tap.bus import Told
-from tap.capture.assembly import Assembler, Bytes, Connection, Ended, Gap, Item, Opened, Unseen
+from tap.capture.assembly import Assembler, Bytes, Ended, Gap, Item, Opened, TcpConnection, Unseen
 from tap.capture.cut_packets import CutPackets
 from tap.capture.layers import Layers, Segment
 from tap.capture.pcapng import Packet
 from tap.capture.segments import ACK, SYN
 from tap.capture.tls import TlsConnections, TlsFinder
-from tap.recording.byte_observer import Watch
+from tap.recording.byte_observer import ByteObserver
 from tap.recording.comments import Comment, LinkState, parse
 from tap.recording.link import Link
 from tap.recording.missing import Account, Missing
@@ -59,7 +59,7 @@ class Player:
         max_command: int = MAX_COMMAND,
         at_once: bool = False,
         count: Callable[[Batch], None] | None = None,
-        watch: Watch | None = None,
+        watch: ByteObserver | None = None,
         ended: Callable[[Link], None] | None = None,
         until: int | None = None,
     ) -> None:
@@ -75,10 +75,10 @@ class Player:
         self._layers = Layers()
         self.cuts = CutPackets()
         self.tls = TlsConnections()
-        self._tls_finders: dict[Connection, TlsFinder] = {}  # for connections that may use TLS
+        self._tls_finders: dict[TcpConnection, TlsFinder] = {}  # for connections that may use TLS
         self._tells_cuts = False
         self._assembler = Assembler()
-        self._links: dict[Connection, Played] = {}
+        self._links: dict[TcpConnection, Played] = {}
         self._numbered: dict[int, Played] = {}  # the last link of each number
         self._ticking = Ticking()
         self._memories: dict[str, Memory] = {}
@@ -257,7 +257,7 @@ class Player:
         self._ticking.wake(link)
         return link
 
-    def _remove(self, connection: Connection) -> Played | None:
+    def _remove(self, connection: TcpConnection) -> Played | None:
         """Forget a connection: it has ended, or its later packets belong to another link."""
         self._tls_finders.pop(connection, None)
         link = self._links.pop(connection, None)
@@ -270,7 +270,7 @@ class Player:
     def _stand(self, found: Segment, link: Played | None, state: LinkState) -> Played:
         """Take a link's state from a tap. Returns the link that goes on from there."""
 
-        def join() -> tuple[Played | None, Connection]:
+        def join() -> tuple[Played | None, TcpConnection]:
             """Read on from here: files of the recording before this one were not read."""
             connection = self._assembler.find(found)
             before = None if connection is None else self._remove(connection)

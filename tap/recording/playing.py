@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tap.bus import Told
-from tap.capture.assembly import Connection
+from tap.capture.assembly import TcpConnection
 from tap.capture.segments import Endpoint
-from tap.recording.byte_observer import Watch
+from tap.recording.byte_observer import ByteObserver
 from tap.recording.link import Link
 from tap.recording.missing import Account
 from tap.recording.stats import Batch
@@ -22,7 +22,7 @@ class Connected(Protocol):
     """A played connection, as the player sees it in order to make its conversation and to tick it."""
 
     serial: int
-    connection: Connection
+    connection: TcpConnection
     conversation: Conversation
     name: str
     number: int
@@ -45,7 +45,7 @@ class Playing(Protocol):
     connections: int
     replicating: int
     at_once: bool
-    watch: Watch | None
+    watch: ByteObserver | None
     ended: Callable[[Link], None] | None
     account: Account
 

@@ -12,7 +12,7 @@ from tap.recording.boundary import BoundaryFinder
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Rejoined:
     """data: from the first command on. position, offset: before its first byte; offset is None if unknown."""
 
     data: bytes
@@ -54,10 +54,10 @@ class Rejoining:
         """Whether the bytes so far begin with a whole command, and no error follows."""
         return self._finder.begins_with_command()
 
-    def feed(self, data: bytes) -> Found | None:
+    def feed(self, data: bytes) -> Rejoined | None:
         return self._found(self._finder.feed(data))
 
-    def close(self) -> Found | None:
+    def close(self) -> Rejoined | None:
         """No more bytes come before the next gap or the end: return the best candidate."""
         return self._found(self._finder.close())
 
@@ -66,5 +66,5 @@ class Rejoining:
         offset = self.offset
         return Rejoining(self.position + size, None if offset is None else offset + size, self.replid)
 
-    def _found(self, data: bytes | None) -> Found | None:
-        return None if data is None else Found(data, self.start + self._finder.skipped, self.kept_offset)
+    def _found(self, data: bytes | None) -> Rejoined | None:
+        return None if data is None else Rejoined(data, self.start + self._finder.skipped, self.kept_offset)

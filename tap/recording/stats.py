@@ -133,7 +133,7 @@ class Slot:
     marks: int = 0
 
 
-class Course:
+class TrafficCourse:
     """Traffic over time. begin: when the first slot begins. seconds: width of each slot."""
 
     def __init__(self) -> None:
@@ -221,7 +221,7 @@ class LinkStats:
         self.by_name: dict[str, list[int]] = {}  # count, bytes
         self.writes_of = Frequent()
         self.bytes_of = Frequent()
-        self.course = Course()
+        self.course = TrafficCourse()
         self.busiest = Busiest()
         self.rdb_bytes = 0
         self.missing_bytes = 0

@@ -39,7 +39,7 @@ from tap.relay.leg import EARLY_BYTES, REST_SECONDS, SPLICE_FROM, Leg
 from tap.relay.opening import Home, Opening
 from tap.relay.outline import Outline
 from tap.relay.performer import Performer
-from tap.relay.share import Account
+from tap.relay.share import LinkAccount
 from tap.relay.sink import ConnectionSink, HostPort
 from tap.relay.tls_failure import TlsFailure
 from tap.replication import events
@@ -72,7 +72,7 @@ class Connection(Outline):
         super().__init__(number)
         self.admitted = admitted
         admitted.end = self._give_way
-        self.account = Account(owner.buffers.thread)
+        self.account = LinkAccount(owner.buffers.thread)
         self.replica = Leg(self, Side.REPLICA, owner.buffers)
         self.master = Leg(self, Side.MASTER, owner.buffers)
         self.replica.other = self.master

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tap.relay.buffers import PIPE_SIZE, Buffers
-from tap.relay.share import BUFFER_SIZE, FIRST_READ, Account, Share
+from tap.relay.share import BUFFER_SIZE, FIRST_READ, LegShare, LinkAccount
 from tap.relay.sockets import hung_up, reset_on_close, tune, unacknowledged, unread
 from tap.replication.events import Side
 
@@ -50,7 +50,7 @@ EARLY_BYTES = 2 * BUFFER_SIZE  # from a peer that is not read; only an event loo
 class LegOwner(Protocol):
     """What owns a leg: a connection. The leg calls it, and knows nothing else of it."""
 
-    account: Account  # of the thread's time, shared by both legs
+    account: LinkAccount  # of the thread's time, shared by both legs
 
     @property
     def is_known(self) -> bool:
@@ -120,7 +120,7 @@ class Leg(asyncio.BufferedProtocol):
         self._holds = {"dial"}  # reasons not to read the peer; begin() removes the first one
         self._early: _Early | None = _Early()  # until begin()
         self._buffers = buffers
-        self.share = Share(owner.account)
+        self.share = LegShare(owner.account)
         self._held: memoryview | None = None  # the buffer of the other leg's read, while not all of it is sent
 
     # ---- called by asyncio ----

@@ -49,7 +49,7 @@ FULL = b"-ERR max number of clients reached\r\n"
 log = logging.getLogger(__name__)
 
 
-class _Arrival(asyncio.Protocol):
+class _Accepted(asyncio.Protocol):
     """The protocol of an accepted socket until its peer is admitted or refused."""
 
     def __init__(self, arrived: Callable[[asyncio.Transport], None]) -> None:
@@ -159,7 +159,7 @@ class Listener:
             self._refuses = True
 
     def _accept(self) -> asyncio.Protocol:
-        return _Arrival(self._arrived)
+        return _Accepted(self._arrived)
 
     def _arrived(self, transport: asyncio.Transport) -> None:
         """A peer has connected: make a connection of it, or refuse it before it costs anything."""

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from time import perf_counter, thread_time
 
-from tap.relay.share import COSTLY_PART, LONG, PART, Account, Thread
+from tap.relay.share import COSTLY_PART, LONG, PART, LinkAccount, Thread
 
 FIRST_FOR_ONE = 3  # steps for addresses with a replica, for one of others
 CONNECTION = 0.001  # seconds that a connection takes of the thread in many small pieces, from accept to close
@@ -33,7 +33,7 @@ class SetupQueue:
     def __init__(
         self, thread: Thread, wall: Callable[[], float] = perf_counter, cpu: Callable[[], float] = thread_time
     ) -> None:
-        self._account = Account(thread)
+        self._account = LinkAccount(thread)
         self._wall, self._cpu = wall, cpu
         self._first: deque[_Step] = deque()
         self._others: deque[_Step] = deque()

@@ -17,7 +17,7 @@ cdef class Thread:
     cdef readonly Turns brief
 
 
-cdef class Account:
+cdef class LinkAccount:
     cdef Thread _thread
     cdef double _at, _brief_from, _debt
 
@@ -29,16 +29,16 @@ cdef class Account:
     cpdef double rest(self, double took, double now, bint is_beside, double part)
 
 
-cdef class Share:
+cdef class LegShare:
     cdef public Py_ssize_t size
     cdef readonly bint is_waited_for
-    cdef Account _account
+    cdef LinkAccount _account
     cdef object _wall, _cpu
     cdef double _began, _cpu_began, _doubles
     cdef Py_ssize_t _limit
     cdef int _suspected, _warned
 
     cpdef Py_ssize_t begin(self)
-    @cython.locals(now=double, took=double, most=double, cost=double, size=Py_ssize_t, account=Account, is_beside=bint,
+    @cython.locals(now=double, took=double, most=double, cost=double, size=Py_ssize_t, account=LinkAccount, is_beside=bint,
                    is_waited_for=bint)
     cpdef double used(self, Py_ssize_t read)

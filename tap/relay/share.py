@@ -94,7 +94,7 @@ class Thread:
         self.brief = Turns()
 
 
-class Account:
+class LinkAccount:
     """The time that one link's two legs have taken of the thread and not yet repaid."""
 
     def __init__(self, thread: Thread) -> None:
@@ -130,11 +130,11 @@ class Account:
         return min(MAX_REST, debt / part) if debt > CREDIT and is_beside else 0.0
 
 
-class Share:
+class LegShare:
     """The limits of one leg. size: bytes to read at once. is_waited_for: whether another link that is brief is active."""
 
     def __init__(
-        self, account: Account, wall: Callable[[], float] = perf_counter, cpu: Callable[[], float] = thread_time
+        self, account: LinkAccount, wall: Callable[[], float] = perf_counter, cpu: Callable[[], float] = thread_time
     ) -> None:
         self.size = FIRST_READ
         self.is_waited_for = False

@@ -39,7 +39,7 @@ _SPECIAL = _NEVER_SENT | _ENDS | {b"MULTI"}
 # One command: its first byte, its end (for a command inside an RREPLAY, the end of the RREPLAY), its db, and whether a
 # transaction is still open after it. A SELECT of ours has no bytes in the file: both positions are where the next command
 # begins.
-Entry = tuple[int, int, int, bool]
+ExpectedReply = tuple[int, int, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,11 @@ class Choice:
 
 
 @dataclass(slots=True)
-class Batch:
+class Pipeline:
     """What to send next. parts: bytes, or the range (first, end) of the file. entries: one per expected reply."""
 
     parts: list[bytes | tuple[int, int]] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[ExpectedReply] = field(default_factory=list)
 
     @property
     def dbs(self) -> set[int]:
@@ -108,10 +108,10 @@ class ClientCommands:
         self._scanner.watch(_SPECIAL | REACHING | choice.names)
         self._names: dict[int, bytes] = {}  # names of watched commands, by first byte
         self._ends: dict[int, int] = {}  # ends of commands inside an RREPLAY, by first byte
-        self._multi: Entry | None = None  # a MULTI not sent yet, because nothing after it was wanted so far
+        self._multi: ExpectedReply | None = None  # a MULTI not sent yet, because nothing after it was wanted so far
         self._is_open = False  # whether a transaction is open
 
-    def take(self, end: int) -> Batch:
+    def take(self, end: int) -> Pipeline:
         """The commands that become complete with the bytes up to *end*. Raises RecordingError for other bytes."""
         scanner, start = self._scanner, self._start
         scanner.feed(os.pread(self._file, end - self.position, self.position))
@@ -121,29 +121,29 @@ class ClientCommands:
         for begin, name_end in scanner.take_matches()[0]:
             head = os.pread(self._file, name_end - begin, start + begin)
             self._names[start + begin] = head.split(b"\r\n")[2].upper()
-        batch = Batch()
+        pipeline = Pipeline()
         found = scanner.take_ends()
         inside = scanner.inside
         self._ends = {begin: end for begin, end in self._ends.items() if self._multi and begin == self._multi[0]}
         # Without a SELECT between them all commands are in the db of the first.
         is_plain = not self._names and not inside and self._choice.is_all
         if found and is_plain and not found[0][3] and self._target(found[0][2]) >= 0:
-            self._select(batch, start + found[0][0], found[0][2])
-            batch.parts.append((start + found[0][0], start + found[-1][1]))
+            self._select(pipeline, start + found[0][0], found[0][2])
+            pipeline.parts.append((start + found[0][0], start + found[-1][1]))
             if start:
                 found = [(begin + start, end + start, db, False) for begin, end, db, _ in found]
-            batch.entries += found
+            pipeline.entries += found
             self.came += len(found)
-            return batch
+            return pipeline
         for begin, end, db, is_open in found:
             if begin in inside:
                 name, begin, text_end, *_ = inside[begin]
                 self._names[start + begin] = name
                 self._ends[start + begin] = start + text_end
-            self._add(batch, (start + begin, start + end, db, is_open))
-        return batch
+            self._add(pipeline, (start + begin, start + end, db, is_open))
+        return pipeline
 
-    def _add(self, batch: Batch, entry: Entry) -> None:
+    def _add(self, pipeline: Pipeline, entry: ExpectedReply) -> None:
         begin, end, db, is_open = entry
         name = self._names.pop(begin, None)
         was_open, self._is_open = self._is_open, is_open and name not in _ENDS
@@ -153,67 +153,67 @@ class ClientCommands:
             self._multi = entry
         elif name in _ENDS:
             if self._multi is None and was_open:  # otherwise its MULTI is missing
-                self._put(batch, (begin, end, db, False))
+                self._put(pipeline, (begin, end, db, False))
             self._multi = None
         else:
             self.came += 1
             if db >= 0 and len(self.dbs) < MAX_DBS:
                 self.dbs.add(db)
             if not self._choice.names or name in self._choice.names:
-                self._add_data(batch, entry, name)
+                self._add_data(pipeline, entry, name)
 
-    def _add_data(self, batch: Batch, entry: Entry, name: bytes | None) -> None:
+    def _add_data(self, pipeline: Pipeline, entry: ExpectedReply, name: bytes | None) -> None:
         if name in REACHING:
-            self._add_reaching(batch, entry, name)
+            self._add_reaching(pipeline, entry, name)
         elif self._is_wanted(entry):
             begin, _, db, _ = entry
             if db < 0 and not self._choice.dbs and (name or _name(self._file, begin)) in ALIKE_IN_ALL_DBS:
-                self._send_anywhere(batch, entry)
+                self._send_anywhere(pipeline, entry)
             else:
-                self._send(batch, entry)
+                self._send(pipeline, entry)
 
-    def _is_wanted(self, entry: Entry) -> bool:
+    def _is_wanted(self, entry: ExpectedReply) -> bool:
         """Whether a command is wanted, by its db and its keys. A command whose db is unknown may be."""
         choice = self._choice
         if choice.dbs and entry[2] >= 0 and entry[2] not in choice.dbs:
             return False
         return not choice.globs or choice.has_key(keys(self._file, entry[0], entry[1]))
 
-    def _send(self, batch: Batch, entry: Entry, words: Sequence[bytes] = ()) -> None:
+    def _send(self, pipeline: Pipeline, entry: ExpectedReply, words: Sequence[bytes] = ()) -> None:
         """Send a command in its db. words: send these in place of the command."""
         begin, _, db, is_open = entry
         if self._target(db) < 0:
             self.unplaced += 1
             return
-        self._select(batch, begin, db)
-        self._open(batch, is_open)
+        self._select(pipeline, begin, db)
+        self._open(pipeline, is_open)
         if words:
-            batch.parts.append(_packed(words))
-            batch.entries.append(entry)
+            pipeline.parts.append(_packed(words))
+            pipeline.entries.append(entry)
         else:
-            self._put(batch, entry)
+            self._put(pipeline, entry)
 
-    def _send_anywhere(self, batch: Batch, entry: Entry) -> None:
+    def _send_anywhere(self, pipeline: Pipeline, entry: ExpectedReply) -> None:
         """Send a command that does the same in any db, in the one that is selected."""
-        self._open(batch, entry[3])
-        self._put(batch, entry)
+        self._open(pipeline, entry[3])
+        self._put(pipeline, entry)
 
-    def _put(self, batch: Batch, entry: Entry) -> None:
-        last = batch.parts[-1] if batch.parts else b""
+    def _put(self, pipeline: Pipeline, entry: ExpectedReply) -> None:
+        last = pipeline.parts[-1] if pipeline.parts else b""
         end = self._ends.get(entry[0], entry[1])
         if isinstance(last, tuple) and last[1] == entry[0]:
-            batch.parts[-1] = last[0], end
+            pipeline.parts[-1] = last[0], end
         else:
-            batch.parts.append((entry[0], end))
-        batch.entries.append(entry)
+            pipeline.parts.append((entry[0], end))
+        pipeline.entries.append(entry)
 
-    def _open(self, batch: Batch, is_open: bool) -> None:
+    def _open(self, pipeline: Pipeline, is_open: bool) -> None:
         """Send the pending MULTI of an open transaction."""
         if is_open and self._multi is not None:
-            self._put(batch, self._multi)
+            self._put(pipeline, self._multi)
             self._multi = None
 
-    def _add_reaching(self, batch: Batch, entry: Entry, name: bytes) -> None:
+    def _add_reaching(self, pipeline: Pipeline, entry: ExpectedReply, name: bytes) -> None:
         """Add a command that affects other dbs than its own."""
         begin, end, own, is_open = entry
         choice, dbs = self._choice, self._choice.dbs
@@ -221,7 +221,7 @@ class ClientCommands:
         here, places = reach(name, arguments)
         if not places:  # a COPY within its db
             if self._is_wanted(entry):
-                self._send(batch, entry)
+                self._send(pipeline, entry)
             return
         has_key = choice.has_key([*here, *(key for _, named in places for key in named)])
         is_whole = all(db in dbs for db, _ in places) and (own in dbs or name == b"SWAPDB")
@@ -229,31 +229,31 @@ class ClientCommands:
             return
         if not dbs or is_whole:
             if name in ALIKE_IN_ALL_DBS and (own < 0 or (dbs and own not in dbs)):
-                self._send_anywhere(batch, entry)
+                self._send_anywhere(pipeline, entry)
             elif name == b"COPY" and self._to_db is not None:
-                self._send(batch, entry, (name, *without_db(arguments)))
+                self._send(pipeline, entry, (name, *without_db(arguments)))
             else:
-                self._send(batch, entry)
+                self._send(pipeline, entry)
         elif name == b"FLUSHALL":
             *others, last = sorted(dbs)
             for db in others:
-                self._send(batch, (begin, end, db, True), (b"FLUSHDB", *arguments))
-            self._send(batch, (begin, end, last, is_open), (b"FLUSHDB", *arguments))
+                self._send(pipeline, (begin, end, db, True), (b"FLUSHDB", *arguments))
+            self._send(pipeline, (begin, end, last, is_open), (b"FLUSHDB", *arguments))
         elif any(db in dbs and (not named or choice.has_key(named)) for db, named in places):
             self.unfilled += 1
         elif name == b"MOVE" and (own in dbs or own < 0):
-            self._send(batch, entry, (b"DEL", *here))
+            self._send(pipeline, entry, (b"DEL", *here))
 
     def _target(self, db: int) -> int:
         return db if self._to_db is None or db < 0 else self._to_db
 
-    def _select(self, batch: Batch, at: int, db: int) -> None:
+    def _select(self, pipeline: Pipeline, at: int, db: int) -> None:
         db = self._target(db)
         if db != self.selected:
             self.selected = db
             digits = b"%d" % db
-            batch.parts.append(b"*2\r\n$6\r\nSELECT\r\n$%d\r\n%s\r\n" % (len(digits), digits))
-            batch.entries.append((at, at, db, True))
+            pipeline.parts.append(b"*2\r\n$6\r\nSELECT\r\n$%d\r\n%s\r\n" % (len(digits), digits))
+            pipeline.entries.append((at, at, db, True))
 
 
 def _packed(words: Sequence[Any]) -> bytes:

@@ -41,7 +41,7 @@ ACCEPT_AGAIN_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-class _Stopped(Exception):
+class _Closed(Exception):
     """The master is closed while the recording is being read."""
 
 
@@ -199,7 +199,7 @@ class ReplayMaster(OnlyAsync):
         """Runs in a thread."""
         for _ in read(self._paths, player):
             if self._stop.is_set():
-                raise _Stopped
+                raise _Closed
         self._account = self._account or player.account
 
     # ---- the clock ----

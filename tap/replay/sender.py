@@ -17,7 +17,7 @@ import hiredis
 
 from tap.errors import EnvironmentFailure, words
 from tap.replay import client_commands
-from tap.replay.client_commands import CHUNK, Batch, Choice, ClientCommands, Entry
+from tap.replay.client_commands import CHUNK, Choice, ClientCommands, ExpectedReply, Pipeline
 from tap.replay.stream_parts import StreamPart
 from tap.replication.passwords import hidden_reply
 from tap.servers.failures import NO_REPLY, InvalidReply
@@ -81,7 +81,7 @@ class Sender:
         self._part = parts[0]
         self._passed = 0  # bytes of the parts that were sent or left out
         self._total = sum(part.end - part.start for part in parts)
-        self._expected: deque[Entry] = deque()
+        self._expected: deque[ExpectedReply] = deque()
         self._dbs: set[int] = set()  # dbs that the server is known to have
         self._answered = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -152,8 +152,8 @@ class Sender:
                 if self._stopping.is_set():
                     break
                 begin = chosen.position
-                batch = chosen.take(end)
-                await self._send_batch(batch, writer)
+                pipeline = chosen.take(end)
+                await self._send_pipeline(pipeline, writer)
                 self._passed += end - begin
                 await self._replied(partial(self._has_room, end))
             selected = chosen.selected
@@ -188,14 +188,14 @@ class Sender:
             async with asyncio.timeout(left):
                 await self._stopping.wait()
 
-    async def _send_batch(self, batch: Batch, writer: asyncio.StreamWriter) -> None:
-        for db in batch.dbs - self._dbs:
+    async def _send_pipeline(self, pipeline: Pipeline, writer: asyncio.StreamWriter) -> None:
+        for db in pipeline.dbs - self._dbs:
             # Checked first, on another connection: if this one refused SELECT, what follows would go to the wrong db.
             await self._target.check_db(db)
             self._dbs.add(db)
-        self._expected += batch.entries
-        self.commands += sum(begin < end for begin, end, _, _ in batch.entries)
-        for piece in _pieces(self._part.file.fileno(), batch):
+        self._expected += pipeline.entries
+        self.commands += sum(begin < end for begin, end, _, _ in pipeline.entries)
+        for piece in _pieces(self._part.file.fileno(), pipeline):
             writer.write(piece)
             await writer.drain()
 
@@ -246,7 +246,7 @@ class Sender:
             if whole is not None and self._part.is_placed:
                 self.acknowledged = self._part.offset + whole
 
-    def _look(self, reply: Any, entry: Entry) -> None:
+    def _look(self, reply: Any, entry: ExpectedReply) -> None:
         """Note the errors in a reply, including those of single commands of a transaction."""
         for error in reply if isinstance(reply, list) else [reply]:
             if not isinstance(error, hiredis.ReplyError):
@@ -261,7 +261,7 @@ class Sender:
             if len(tally.first) < SHOWN:
                 tally.first.append(f"{self._where(entry)}: {self._without_secrets(entry, str(error))}")
 
-    def _without_secrets(self, entry: Entry, error: str) -> str:
+    def _without_secrets(self, entry: ExpectedReply, error: str) -> str:
         """The error without secrets: a server may quote the command it was sent."""
         begin, end, _, _ = entry
         reader = hiredis.Reader()
@@ -272,7 +272,7 @@ class Sender:
         line = hidden_reply(words, f"-{error}".encode(errors="surrogateescape"))
         return line.decode(errors="surrogateescape")[1:]
 
-    def _where(self, entry: Entry) -> str:
+    def _where(self, entry: ExpectedReply) -> str:
         """Describe a command, as "offset 1000, db 0: SET key"."""
         begin, end, db, _ = entry
         file = self._part.file.fileno()
@@ -282,10 +282,10 @@ class Sender:
         return f"{self._part.place(end)}, db {db}: {client_commands.name(file, begin)} {key}".rstrip()
 
 
-def _pieces(file: int, batch: Batch) -> Iterator[bytes]:
-    """The bytes of a batch, about CHUNK at a time."""
+def _pieces(file: int, pipeline: Pipeline) -> Iterator[bytes]:
+    """The bytes of a pipeline, about CHUNK at a time."""
     waiting = bytearray()
-    for part in batch.parts:
+    for part in pipeline.parts:
         if isinstance(part, bytes):
             waiting += part
             continue

@@ -1,6 +1,6 @@
 """One connection between a replica and its master: bytes of both directions in, events out.
 
-A conversation routes. The master's bytes go to the reader of the current phase (phase.py): Handshake for replies,
+A conversation routes. The master's bytes go to the reader of the current phase (phase.py): HandshakeReader for replies,
 Snapshot for the RDB, Stream for commands; in an opaque connection they are only counted. The replica's bytes go to the
 reader of requests; but once there is a stream, a fast path tries them first as an acknowledgement, the request that may
 come a thousand times a second.
@@ -9,12 +9,12 @@ The parts write what they learn into the shared state, which the conversation it
 callback. A callback, because in a two-connection sync the bytes of one connection cause events of the other, and only a
 callback keeps the order of these events. The parts have __slots__, because a tap may carry thousands of connections.
 
-    receive_from_master ──┬─> Handshake.read_reply ──> Resync.answered, announced
+    receive_from_master ──┬─> HandshakeReader.read_reply ──> Resync.answered, announced
                           ├─> Resync.read_rdb ──> Snapshot
                           ├─> Stream.receive
                           └─> Passing                 an ordinary connection
     receive_from_replica ─┬─> acknowledgements ──> Stream.acknowledge
-                          └─> Handshake.requested ──> Identity.heard, Resync.requested_...
+                          └─> HandshakeReader.requested ──> Identity.heard, Resync.requested_...
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tap.replication import events
 from tap.replication.acks import acknowledged, acknowledgements
 from tap.replication.events import Event, Role, Side
 from tap.replication.grants import is_number
-from tap.replication.handshake import Handshake
+from tap.replication.handshake import HandshakeReader
 from tap.replication.heads import Head
 from tap.replication.identity import Identity
 from tap.replication.memory import Memory, Past
@@ -77,7 +77,7 @@ class Conversation(State):
         super().__init__(tell, connection, identity, every_command, every_key, max_command, tell_heads, wants)
         self._memory = Memory() if memory is None else memory
         self.resync = Resync(self, self._memory)
-        self._handshake = Handshake(self, self.resync)
+        self._handshake = HandshakeReader(self, self.resync)
         self._talk_back: TalkBack | None = None
         if opaque:
             self.enter(Phase.OPAQUE)
@@ -303,7 +303,7 @@ class Conversation(State):
         self._resuming.skip(from_master, from_replica)
 
     def skip_from_replica(self, size: int) -> None:
-        """The replica's next bytes are missing; after them a request begins. See Handshake.skip_requests()."""
+        """The replica's next bytes are missing; after them a request begins. See HandshakeReader.skip_requests()."""
         self._handshake.skip_requests(size)
 
     def skip_replies(self, size: int) -> bool:
@@ -324,7 +324,7 @@ class Conversation(State):
         self.skipped(side, size)
 
     def unmatch(self, *, lacks_replica: bool = False) -> None:
-        """Some bytes of the handshake are missing. lacks_replica: the replica's. See Handshake.unmatch()."""
+        """Some bytes of the handshake are missing. lacks_replica: the replica's. See HandshakeReader.unmatch()."""
         self.lacks_replica |= lacks_replica
         self._handshake.unmatch()
 

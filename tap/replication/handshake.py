@@ -39,7 +39,7 @@ SYNCS = (b"PSYNC", b"SYNC")
 _NEWLINES = re.compile(rb"\n*+")
 
 
-class Handshake:
+class HandshakeReader:
     """requests: reads the replica's bytes, those after the handshake too. is_read: whether they are still read.
 
     reply_begin: position of the master's first byte that is not part of a whole reply yet.

@@ -19,7 +19,7 @@ _OF_XREAD = {b"COUNT": 1, b"BLOCK": 1, b"GROUP": 2, b"CLAIM": 1}
 _OF_MIGRATE = {b"AUTH": 1, b"AUTH2": 2}
 
 
-class Places(Protocol):
+class KeyPlaces(Protocol):
     """The keys of one command. is_key() must be called with every argument in order, from number 1; the name is 0.
 
     last: no argument after this number is a key, as far as is known so far.
@@ -30,8 +30,8 @@ class Places(Protocol):
     def is_key(self, number: int, argument: Word) -> bool: ...
 
 
-# Creates the Places for a command with this number of words.
-Spec = Callable[[int], Places]
+# Creates the KeyPlaces for a command with this number of words.
+Spec = Callable[[int], KeyPlaces]
 
 
 class _Range:
@@ -64,7 +64,7 @@ class _Counted:
         return (number - self._at - 1) % self._step == 0
 
 
-class _Named:
+class _AfterOptions:
     """The first argument, and the one after each option in *names*; options begin at *start*.
 
     options: the number of arguments of the other options; a name among these arguments means nothing.
@@ -136,7 +136,7 @@ def _counted(at: int, *, begins: bool = False, step: int = 1) -> Spec:
 
 def _named(start: int, *names: bytes, **options: int) -> Spec:
     known = {name.encode(): size for name, size in options.items()}
-    return lambda count: _Named(start, frozenset(names), known, count)
+    return lambda count: _AfterOptions(start, frozenset(names), known, count)
 
 
 _FIRST = _range(1, 1)
@@ -219,7 +219,7 @@ class KeyFinder:
         self._read = 0  # bytes of the command that have been read
         self._number = -1  # of the next argument; -1 before the array's header
         self._count = 0
-        self._places: Places | None = None
+        self._places: KeyPlaces | None = None
 
     def keys(self, command: memoryview) -> tuple[list[bytes], bool]:
         """command: its first bytes, at least as many as in the last call. Returns the keys completed since then, and

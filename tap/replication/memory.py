@@ -23,7 +23,7 @@ MAX_TRACKS = 16
 _V = TypeVar("_V")
 
 
-class Course:
+class EndedScanner:
     """The part of a scanner that is still needed after its connection has ended, in an eighth of the memory."""
 
     __slots__ = ("_begin", "_dbs", "_ends", "_first_db", "broken_at", "position")
@@ -49,7 +49,7 @@ class Track:
     """
 
     base: int
-    scanner: StreamScanner | Course
+    scanner: StreamScanner | EndedScanner
     master: str = ""
     is_doubted: bool = False
     data_end: tuple[int, int] = (-1, -1)  # bounds of the offset after the last command other than PING
@@ -59,13 +59,13 @@ class Track:
     def settle(self) -> None:
         """The connection has ended: release the scanner."""
         self.sent, self.is_current = -1, False
-        if not isinstance(self.scanner, Course):
-            self.scanner = Course(self.scanner)
+        if not isinstance(self.scanner, EndedScanner):
+            self.scanner = EndedScanner(self.scanner)
 
     @property
     def is_settled(self) -> bool:
         """Whether the connection has ended."""
-        return isinstance(self.scanner, Course)
+        return isinstance(self.scanner, EndedScanner)
 
     @property
     def end(self) -> int:
@@ -156,7 +156,7 @@ class Memory:
         self._all.add(self)
         self.inspected: Inspected | None = None  # what the master last said of itself, if it is asked
         self.lives: dict[str, str] = {}  # by the ID under which it wrote, the run_id of the process that did so last
-        self.rendezvous: Rendezvous[Any] = Rendezvous()  # of Half, see two_connections.py
+        self.rendezvous: Rendezvous[Any] = Rendezvous()  # of SyncConnection, see two_connections.py
 
     def learn(self, inspected: Inspected) -> None:
         """Take what the master says of itself."""

@@ -8,7 +8,7 @@ granted a reader needs all bytes from the first: see State.is_beginning.
 from __future__ import annotations
 
 from tap.replication.events import Role
-from tap.replication.handshake import Handshake
+from tap.replication.handshake import HandshakeReader
 from tap.replication.memory import Memory
 from tap.replication.phase import REPLIES, Phase
 from tap.replication.resync import Resync
@@ -19,7 +19,7 @@ from tap.replication.state import State
 class Resuming:
     """Starts one conversation in the middle, and records where it stands."""
 
-    def __init__(self, state: State, memory: Memory, handshake: Handshake, resync: Resync) -> None:
+    def __init__(self, state: State, memory: Memory, handshake: HandshakeReader, resync: Resync) -> None:
         self._state = state
         self._memory = memory
         self._handshake = handshake

@@ -36,7 +36,7 @@ from tap.replication.snapshot import Snapshot
 from tap.replication.state import State
 from tap.replication.stream import Stream
 from tap.replication.two_connections import (
-    Half,
+    SyncConnection,
     TwoConnectionSync,
     channel_key,
     main_by_host,
@@ -69,8 +69,8 @@ class Resync:
         self._refusal: str | None = None
 
     @property
-    def _rendezvous(self) -> Rendezvous[Half]:
-        rendezvous: Rendezvous[Half] = self._memory.rendezvous
+    def _rendezvous(self) -> Rendezvous[SyncConnection]:
+        rendezvous: Rendezvous[SyncConnection] = self._memory.rendezvous
         return rendezvous
 
     @property
@@ -101,12 +101,12 @@ class Resync:
     # ---- the two connections of one sync ----
 
     @property
-    def main(self) -> Half | None:
+    def main(self) -> SyncConnection | None:
         """The main connection, if this is an RDB channel; None if not, or if the main connection is unknown or closed."""
         return None if self._as_channel is None else self._as_channel.main
 
     @property
-    def channel(self) -> Half | None:
+    def channel(self) -> SyncConnection | None:
         """The RDB channel, if this is a main connection and the RDB has been granted."""
         return None if self._as_main is None else self._as_main.channel
 
@@ -146,7 +146,7 @@ class Resync:
         elif awaited and self.state.role is not Role.RDB_CHANNEL:
             self.sync = TwoConnectionSync(self)
 
-    def belong_to(self, main: Half | None) -> None:
+    def belong_to(self, main: SyncConnection | None) -> None:
         self.sync = None if main is None else main.sync
         if main is not None:
             self.state.identity.take_address(main.state.identity)

@@ -36,7 +36,7 @@ from tap.replication.rendezvous import Rendezvous
 from tap.replication.state import State
 
 
-class Half(Protocol):
+class SyncConnection(Protocol):
     """The interface of one of the two connections for the other."""
 
     state: State
@@ -45,7 +45,7 @@ class Half(Protocol):
     @property
     def phase(self) -> Phase: ...
 
-    def belong_to(self, main: Half | None) -> None:
+    def belong_to(self, main: SyncConnection | None) -> None:
         """Become the RDB channel of *main*; None: the main connection is unknown."""
 
     def tell_full(self, replid: str, offset: int, start: int, end: int, channel: State) -> None:
@@ -63,9 +63,9 @@ class TwoConnectionSync:
     channel then reports on its own.
     """
 
-    def __init__(self, main: Half) -> None:
+    def __init__(self, main: SyncConnection) -> None:
         self.main = main
-        self.channel: Half | None = None
+        self.channel: SyncConnection | None = None
         self.is_dual = False
         self.has_closed = False
 
@@ -74,13 +74,13 @@ class TwoConnectionSync:
         """The phase of the main connection until the replica acknowledges; None while no RDB has been granted."""
         return None if self.channel is None else AS_MAIN.get(self.channel.phase, Phase.WAITING)
 
-    def granted(self, channel: Half, replid: str, offset: int, start: int, end: int) -> None:
+    def granted(self, channel: SyncConnection, replid: str, offset: int, start: int, end: int) -> None:
         """The master has granted an RDB of this history on the channel, in these bytes of it."""
         self.main.tell_full(replid, offset, start, end, channel.state)
         self.channel = channel
         self.main.place(replid, offset)
 
-    def named(self, channel: Half) -> None:
+    def named(self, channel: SyncConnection) -> None:
         """The replica has named its channel, which may have been attributed to another main connection, or to none."""
         state = channel.state
         if state.replid is not None and state.base is not None:
@@ -124,7 +124,7 @@ def channel_key(client_id: str) -> str:
     return f"rdb client {client_id}"
 
 
-def main_by_port(rendezvous: Rendezvous[Half], state: State) -> Half | None:
+def main_by_port(rendezvous: Rendezvous[SyncConnection], state: State) -> SyncConnection | None:
     """The only main connection that waits for a Valkey RDB channel with the announced port of *state*; else None.
 
     Valkey 8.1 does not repeat the announced address on the second connection.
@@ -133,13 +133,13 @@ def main_by_port(rendezvous: Rendezvous[Half], state: State) -> Half | None:
     return _only([one for one in _mains(rendezvous, is_dual=True) if _options(one).get("listening-port") == port])
 
 
-def main_by_host(rendezvous: Rendezvous[Half], state: State, *, is_dual: bool) -> Half | None:
+def main_by_host(rendezvous: Rendezvous[SyncConnection], state: State, *, is_dual: bool) -> SyncConnection | None:
     """The only main connection from the same host that waits for its RDB channel; else None."""
     mains = _mains(rendezvous, is_dual=is_dual)
     return _only([one for one in mains if one.state.peer_host == state.peer_host and one.state is not state])
 
 
-def _mains(rendezvous: Rendezvous[Half], *, is_dual: bool) -> list[Half]:
+def _mains(rendezvous: Rendezvous[SyncConnection], *, is_dual: bool) -> list[SyncConnection]:
     """The main connections whose RDB has not been granted yet."""
     return [
         one
@@ -148,9 +148,9 @@ def _mains(rendezvous: Rendezvous[Half], *, is_dual: bool) -> list[Half]:
     ]
 
 
-def _options(one: Half) -> dict[str, str]:
+def _options(one: SyncConnection) -> dict[str, str]:
     return one.state.identity.options
 
 
-def _only(found: list[Half]) -> Half | None:
+def _only(found: list[SyncConnection]) -> SyncConnection | None:
     return found[0] if len(found) == 1 else None

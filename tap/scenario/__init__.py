@@ -36,6 +36,6 @@ This room prints nothing: console/ shows a Result.
 
 from tap.scenario.experiment import run
 from tap.scenario.load import Scenario, library, load
-from tap.scenario.result import Result, Verdict
+from tap.scenario.result import Outcome, Result
 
-__all__ = ["Result", "Scenario", "Verdict", "library", "load", "run"]
+__all__ = ["Outcome", "Result", "Scenario", "library", "load", "run"]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from tap.replication import events
 from tap.replication.events import Side
 from tap.scenario.backlog_commands import BacklogCommands
-from tap.scenario.journal import Entry
-from tap.scenario.result import Verdict
+from tap.scenario.journal import JournalEntry
+from tap.scenario.result import Outcome
 
 NAMED = 6  # missing commands that are named
 # A replica acknowledges once a second. If the connection was reset, that write fails, and the replica drops what it had
@@ -28,7 +28,7 @@ class Checked:
     executed each command that the master wrote since the steps began exactly once.
     """
 
-    problems: list[Verdict] = field(default_factory=list)
+    problems: list[Outcome] = field(default_factory=list)
     executed_all: bool = False
     offsets: int = 0
     commands: int = 0
@@ -37,7 +37,7 @@ class Checked:
 
     def wrong(self, name: str, expected: str, found: str) -> None:
         if all(one.name != name for one in self.problems):
-            self.problems.append(Verdict(name, expected, found, False))
+            self.problems.append(Outcome(name, expected, found, False))
 
     def __str__(self) -> str:
         counts = {"offset": self.offsets, "command": self.commands, "ACK": self.acks, "cut": self.cuts}
@@ -46,14 +46,14 @@ class Checked:
 
 
 @dataclass(slots=True)
-class Account:
+class ConnectionAccount:
     """All events of one connection."""
 
     link: str
     number: int
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[JournalEntry] = field(default_factory=list)
 
-    def of(self, *kinds: type[events.Event]) -> Iterator[Entry]:
+    def of(self, *kinds: type[events.Event]) -> Iterator[JournalEntry]:
         return (entry for entry in self.entries if isinstance(entry.event, kinds))
 
     @property
@@ -65,17 +65,17 @@ class Account:
         return next((event for entry in self.entries if isinstance(event := entry.event, events.StreamStarted)), None)
 
     @property
-    def closed(self) -> Entry | None:
+    def closed(self) -> JournalEntry | None:
         return next(self.of(events.LinkClosed), None)
 
 
-def accounts(entries: Iterable[Entry]) -> list[Account]:
+def accounts(entries: Iterable[JournalEntry]) -> list[ConnectionAccount]:
     """The accounts of all connections, oldest first."""
-    found: dict[int, Account] = {}
+    found: dict[int, ConnectionAccount] = {}
     for entry in entries:
         if entry.told.connection:
             number = entry.told.connection
-            found.setdefault(number, Account(entry.told.link, number)).entries.append(entry)
+            found.setdefault(number, ConnectionAccount(entry.told.link, number)).entries.append(entry)
     return [found[number] for number in sorted(found)]
 
 
@@ -84,13 +84,13 @@ def is_cut(event: events.Event) -> bool:
     return isinstance(event, events.FaultFired) and event.text in ("cut with RST", "cut with FIN")
 
 
-def uncut(entries: Iterable[Entry]) -> list[Account]:
+def uncut(entries: Iterable[JournalEntry]) -> list[ConnectionAccount]:
     """The connections that a fault has cut, by its event, and that are still open."""
     return [one for one in accounts(entries) if one.closed is None and any(is_cut(entry.event) for entry in one.entries)]
 
 
 def check(
-    entries: Sequence[Entry],
+    entries: Sequence[JournalEntry],
     record: BacklogCommands | None,
     checked: Checked,
     *,
@@ -112,7 +112,7 @@ def check(
             _resumed(account, following, record, checked)
 
 
-def _offsets(account: Account, checked: Checked) -> None:
+def _offsets(account: ConnectionAccount, checked: Checked) -> None:
     """Check that each reported offset is that of its byte."""
     started = account.started
     if started is None or started.offset is None:
@@ -151,7 +151,7 @@ def _offsets(account: Account, checked: Checked) -> None:
             )
 
 
-def _cuts(account: Account, checked: Checked) -> None:
+def _cuts(account: ConnectionAccount, checked: Checked) -> None:
     """Check that a reported cut ends the connection, after the reported byte."""
     closed = account.closed
     for entry in account.of(events.FaultFired):
@@ -181,7 +181,9 @@ def _cuts(account: Account, checked: Checked) -> None:
             )
 
 
-def _stalls(account: Account, entries: Sequence[Entry], endless: Container[str], checked: Checked) -> None:
+def _stalls(
+    account: ConnectionAccount, entries: Sequence[JournalEntry], endless: Container[str], checked: Checked
+) -> None:
     """Check that no byte after a stall is acknowledged, because none arrives."""
     for entry in account.of(events.FaultFired):
         event = entry.event
@@ -207,7 +209,7 @@ def _stalls(account: Account, entries: Sequence[Entry], endless: Container[str],
                 )
 
 
-def _commands(account: Account, record: BacklogCommands, checked: Checked) -> None:
+def _commands(account: ConnectionAccount, record: BacklogCommands, checked: Checked) -> None:
     """Check that the reported batches of commands are those that the master wrote."""
     started = account.started
     if started is None or not record.is_of(started.replid, record.begin):
@@ -236,7 +238,7 @@ def _commands(account: Account, record: BacklogCommands, checked: Checked) -> No
             )
 
 
-def _successions(told: Sequence[Account]) -> Iterator[tuple[Account, Account]]:
+def _successions(told: Sequence[ConnectionAccount]) -> Iterator[tuple[ConnectionAccount, ConnectionAccount]]:
     """Each connection with a stream, paired with the next connection of its link that asks to continue."""
     for number, account in enumerate(told):
         if account.started is None:
@@ -247,7 +249,7 @@ def _successions(told: Sequence[Account]) -> Iterator[tuple[Account, Account]]:
             yield account, following
 
 
-def _resumed(account: Account, following: Account, record: BacklogCommands, checked: Checked) -> None:
+def _resumed(account: ConnectionAccount, following: ConnectionAccount, record: BacklogCommands, checked: Checked) -> None:
     """Check that after a cut the replica has what was passed on before it, and no more."""
     closed = account.closed
     asked = next(following.of(events.PsyncRequested)).event

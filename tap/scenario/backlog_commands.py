@@ -19,7 +19,7 @@ MAX_BYTES = 2**30  # of a backlog
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Executed:
     """What a replica had executed when it had applied the stream up to that offset. process: the server's run_id."""
 
     offset: int

@@ -33,7 +33,7 @@ class GivenPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CampaignRun:
     """One run. program: to start our own pair with; None for the given pair. server: its version, "" if not known yet."""
 
     scenario: Scenario
@@ -85,15 +85,15 @@ class Campaign:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    def _jobs(self) -> Iterator[Job]:
+    def _jobs(self) -> Iterator[CampaignRun]:
         number = 0
         while self.repeat is None or number < self.repeat:
             for program, server in self.programs or ((None, ""),):
                 for scenario in self.scenarios:
-                    yield Job(scenario, program, server, self.seed + number)
+                    yield CampaignRun(scenario, program, server, self.seed + number)
             number += 1
 
-    async def _one(self, job: Job) -> Result:
+    async def _one(self, job: CampaignRun) -> Result:
         scenario = job.scenario
         blank = Result(
             scenario=scenario.name,
@@ -127,7 +127,7 @@ class Campaign:
             return replace(blank, failure=f"a server failed before the first step: {str(error) or type(error).__name__}")
 
     @contextlib.asynccontextmanager
-    async def _pair(self, job: Job) -> AsyncIterator[Pair]:
+    async def _pair(self, job: CampaignRun) -> AsyncIterator[Pair]:
         if job.program is not None:
             async with own_pair(job.program, job.scenario) as pair:
                 yield pair
@@ -136,7 +136,7 @@ class Campaign:
         async with given_pair(Node("master", self.given.master), Node("replica", self.given.replica)) as pair:
             yield pair
 
-    def _command(self, job: Job) -> str:
+    def _command(self, job: CampaignRun) -> str:
         """The command that repeats exactly this run, without passwords."""
         words = ["redis-tap", "chaos", job.scenario.source]
         if job.program is not None:

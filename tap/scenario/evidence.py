@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from tap.faults import Armed
 from tap.replication import events
 from tap.replication.events import Channel
-from tap.scenario.examine import Examination
-from tap.scenario.journal import Entry
-from tap.scenario.judge import Counters, Evidence
-from tap.scenario.pair_difference import Difference, compare
+from tap.scenario.examine import TapExamination
+from tap.scenario.journal import JournalEntry
+from tap.scenario.judge import Counters, RunEvidence
+from tap.scenario.pair_difference import PairDifference, compare
 from tap.scenario.patience import Patience
-from tap.scenario.result import FaultSeen, Resync, StepTaken
+from tap.scenario.result import FaultSeen, ResyncSeen, StepTaken
 from tap.scenario.stage import POLL, Stage, applied_by, until
 from tap.scenario.workload import PROBE
 from tap.servers.failures import FAILURES, InvalidReply
@@ -28,18 +28,18 @@ ACKS_BEHIND = 2  # ACKs that must confirm a lag: the first may have been on its 
 PLACES = 20  # places listed of a fault that fires often
 
 
-class Inspection:
+class EvidenceCollector:
     """Looks at a stage after its steps."""
 
     def __init__(self, stage: Stage, steps: list[StepTaken]) -> None:
         self._stage = stage
         self._steps = steps
-        self._examination = Examination(stage)
+        self._examination = TapExamination(stage)
         self._clock = Patience()
 
-    async def evidence(self) -> Evidence:
+    async def evidence(self) -> RunEvidence:
         await self._stage.workload.stop()
-        found = Evidence(
+        found = RunEvidence(
             steps=self._steps, refused=sum(self._stage.workload.refused.values()), checked=self._examination.checked
         )
         deadline = self._clock.now + self._stage.expect.settle
@@ -83,7 +83,7 @@ class Inspection:
             return False
         return True
 
-    async def _converge(self, found: Evidence, deadline: float) -> None:
+    async def _converge(self, found: RunEvidence, deadline: float) -> None:
         """Compare the data sets until they are equal, or differ for good, or the deadline passes. If they should differ,
         equal ones are compared again: they may still come to differ.
         """
@@ -121,14 +121,14 @@ class Inspection:
                 return
             await asyncio.sleep(POLL)
 
-    def _is_final(self, difference: Difference, at_rest: bool) -> bool:
+    def _is_final(self, difference: PairDifference, at_rest: bool) -> bool:
         """Whether the result will stay. Data sets that should differ may do so late, by a write that is on its way."""
         return self._stage.expect.converged if difference.equal else at_rest
 
-    async def _compare(self) -> Difference:
+    async def _compare(self) -> PairDifference:
         return await compare(self._stage.pair.master, self._stage.pair.replica, debug=not self._stage.pair.given)
 
-    async def _observe_zombie(self, found: Evidence, deadline: float) -> None:
+    async def _observe_zombie(self, found: RunEvidence, deadline: float) -> None:
         """Write a key, check that it arrives, and check for SETTLED seconds that it is not applied."""
         await self._stage.pair.master.client.ask("SET", PROBE, "?")
         offset = await self._stage.master_offset()
@@ -156,7 +156,7 @@ class Inspection:
         found.zombie = True
         found.zombie_text = f"byte {offset} received, {applied_by(info)} applied, for {SETTLED:g} s"
 
-    async def _stand(self, found: Evidence, deadline: float) -> None:
+    async def _stand(self, found: RunEvidence, deadline: float) -> None:
         """Find where the replica stands. Level: it has applied everything, and an ACK has said so.
 
         A single sample may fall between two heartbeats, so samples are repeated.
@@ -194,7 +194,7 @@ class Inspection:
                 return
             await asyncio.sleep(POLL)
 
-    async def _look_for_writes(self, found: Evidence) -> None:
+    async def _look_for_writes(self, found: RunEvidence) -> None:
         limit = self._data_loss_limit()
         if limit is None:
             return
@@ -232,7 +232,7 @@ class Inspection:
 
     # ---- what the tap saw, and what the masters counted ----
 
-    async def _count(self, found: Evidence) -> None:
+    async def _count(self, found: RunEvidence) -> None:
         """Count resyncs. Events and INFO are read at different moments, so repeat for some time until they agree."""
         give_up = self._clock.now + SETTLED
         while True:
@@ -263,25 +263,25 @@ class Inspection:
                 return
             await asyncio.sleep(POLL)
 
-    def _resyncs(self, seen: list[Entry]) -> list[Resync]:
+    def _resyncs(self, seen: list[JournalEntry]) -> list[ResyncSeen]:
         found = []
         for entry in seen:
             event = entry.event
             if isinstance(event, events.FullResync):
                 rdb = self._rdb_bytes(entry)
-                found.append(Resync("full", entry.at, event.reason.code, event.reason.text, event.offset, rdb))
+                found.append(ResyncSeen("full", entry.at, event.reason.code, event.reason.text, event.offset, rdb))
             elif isinstance(event, events.PartialResync):
-                found.append(Resync("partial", entry.at, "", "", event.offset, self._lacked(entry, event)))
+                found.append(ResyncSeen("partial", entry.at, "", "", event.offset, self._lacked(entry, event)))
         return found
 
-    def _lacked(self, resync: Entry, event: events.PartialResync) -> int:
+    def _lacked(self, resync: JournalEntry, event: events.PartialResync) -> int:
         """Bytes that the replica lacked at that resync, at most; if it never caught up, at least."""
         for entry in self._stage.journal.of("caught_up", since=resync.at):
             if isinstance(entry.event, events.CaughtUp) and entry.told.connection == resync.told.connection:
                 return entry.event.at_most
         return event.bytes_behind_at_least
 
-    def _rdb_bytes(self, resync: Entry) -> int:
+    def _rdb_bytes(self, resync: JournalEntry) -> int:
         """Bytes of the RDB that followed on that connection; if it was cut, as far as rdb_progress reported."""
         most = 0
         for entry in self._stage.journal.of("rdb_finished", "rdb_progress", "full_resync", since=resync.at):

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from tap.replication.events import Role
 from tap.replication.phase import Phase
 from tap.scenario.accounts import Checked, check, uncut
-from tap.scenario.backlog_commands import BacklogCommands, Snapshot, read
+from tap.scenario.backlog_commands import BacklogCommands, Executed, read
 from tap.scenario.stage import Stage, until
 from tap.scenario.trial import Trial, compare_executed
 from tap.servers.failures import FAILURES
@@ -18,14 +18,14 @@ BEGIN_SECONDS = 2.5  # for a partial resync to be reported, which happens a litt
 CUT_SECONDS = 10.0  # for a link that was cut to close
 
 
-class Examination:
+class TapExamination:
     """The examination of the tap on one stage. checked: its result."""
 
     def __init__(self, stage: Stage) -> None:
         self.checked = Checked()
         self._stage = stage
-        self._before: Snapshot | None = None  # of the replica, before the trial
-        self._after: Snapshot | None = None  # and after it
+        self._before: Executed | None = None  # of the replica, before the trial
+        self._after: Executed | None = None  # and after it
 
     async def try_link(self) -> None:
         """If the data sets should be equal: write, and compare what the tap and both servers count."""
@@ -75,7 +75,7 @@ class Examination:
         started = self._stage.journal.of("stream_started")
         return connection is not None and any(one.told.connection == connection.number for one in started)
 
-    async def _level(self) -> Snapshot | None:
+    async def _level(self) -> Executed | None:
         offset = await self._stage.master_offset()
         await _comes(lambda: self._stage.has_applied(offset), BEGIN_SECONDS)
         return await self._stage.snapshot()

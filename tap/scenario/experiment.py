@@ -10,7 +10,7 @@ from tap import faults
 from tap.config import Config, LinkConfig
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.replication import events
-from tap.scenario.evidence import Inspection
+from tap.scenario.evidence import EvidenceCollector
 from tap.scenario.journal import Journal
 from tap.scenario.judge import verdicts
 from tap.scenario.load import Scenario
@@ -89,7 +89,7 @@ async def _played(stage: Stage, seed: int) -> Result:
         ) from None
     steps = Steps(stage)
     await steps.take_all()
-    evidence = await Inspection(stage, steps.taken).evidence()
+    evidence = await EvidenceCollector(stage, steps.taken).evidence()
     return Result(
         scenario=stage.scenario.name,
         title=stage.scenario.title,

@@ -13,7 +13,7 @@ from tap.scenario.patience import limit
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """at: seconds since the journal began."""
 
     at: float
@@ -28,20 +28,20 @@ class Journal:
     """An observer of the bus. No event is missed between two calls of wait_for(): each continues after the last match."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[JournalEntry] = []
         self._began = time.monotonic()
         self._read = 0  # entries that wait_for has passed
         self._news = asyncio.Event()
 
     def __call__(self, told: Told) -> None:
-        self.entries.append(Entry(self.now, told))
+        self.entries.append(JournalEntry(self.now, told))
         self._news.set()
 
     @property
     def now(self) -> float:
         return time.monotonic() - self._began
 
-    async def wait_for(self, kind: str, *, where: Conditions, times: int, within: float) -> Entry:
+    async def wait_for(self, kind: str, *, where: Conditions, times: int, within: float) -> JournalEntry:
         """Wait for the *times*-th matching event of that kind. Raises TimeoutError."""
         async with limit(within):
             while True:
@@ -59,6 +59,6 @@ class Journal:
         """Let later waits ignore all events up to now."""
         self._read = len(self.entries)
 
-    def of(self, *kinds: str, since: float = 0.0) -> list[Entry]:
+    def of(self, *kinds: str, since: float = 0.0) -> list[JournalEntry]:
         """All entries of these kinds from *since* on."""
         return [entry for entry in self.entries if entry.event.kind in kinds and entry.at >= since]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from tap.scenario.accounts import Checked
 from tap.scenario.load import Expect
-from tap.scenario.pair_difference import Difference
-from tap.scenario.result import FaultSeen, Resync, StepTaken, Verdict
+from tap.scenario.pair_difference import PairDifference
+from tap.scenario.result import FaultSeen, Outcome, ResyncSeen, StepTaken
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Counters:
 
 
 @dataclass(slots=True, kw_only=True)
-class Evidence:
+class RunEvidence:
     """What was found at the end of a run.
 
     difference: None if the data sets could not be compared; why: the reason. standing: "level", "behind", "ahead" or
@@ -53,10 +53,10 @@ class Evidence:
 
     steps: list[StepTaken] = field(default_factory=list)
     faults: list[FaultSeen] = field(default_factory=list)
-    resyncs: list[Resync] = field(default_factory=list)
+    resyncs: list[ResyncSeen] = field(default_factory=list)
     counters: Counters | None = None
     outages: list[float] = field(default_factory=list)
-    difference: Difference | None = None
+    difference: PairDifference | None = None
     why: str = ""
     standing: str = "unknown"
     standing_text: str = ""
@@ -70,7 +70,7 @@ class Evidence:
     checked: Checked = field(default_factory=Checked)
 
 
-def verdicts(expect: Expect, found: Evidence) -> Iterator[Verdict]:
+def verdicts(expect: Expect, found: RunEvidence) -> Iterator[Outcome]:
     """A verdict on each expectation of the scenario, and on those that every run must meet."""
     yield from _steps(found)
     yield from _faults(found)
@@ -78,40 +78,40 @@ def verdicts(expect: Expect, found: Evidence) -> Iterator[Verdict]:
     yield from _processes(expect, found)
     if expect.within is not None:
         longest = max(found.outages, default=0.0)
-        yield Verdict("within", f"{expect.within:g} s", f"{longest:.2f} s without a stream", longest <= expect.within)
+        yield Outcome("within", f"{expect.within:g} s", f"{longest:.2f} s without a stream", longest <= expect.within)
     if not expect.replica_exits:
         yield from _pair(expect, found)
     if expect.no_data_loss_before_offset is not None:
         lost = f"missing: {', '.join(found.missing[:5])}" if found.missing else f"{found.looked_for} writes checked"
         met = not found.missing and found.looked_for > 0
-        yield Verdict("no_data_loss_before_offset", str(expect.no_data_loss_before_offset), lost, met)
+        yield Outcome("no_data_loss_before_offset", str(expect.no_data_loss_before_offset), lost, met)
     if expect.refused_writes is not None:
         wanted = "some refused" if expect.refused_writes else "none refused"
-        yield Verdict("refused_writes", wanted, f"{found.refused} refused", bool(found.refused) == expect.refused_writes)
+        yield Outcome("refused_writes", wanted, f"{found.refused} refused", bool(found.refused) == expect.refused_writes)
     if found.checked.problems:
         yield from found.checked.problems
     else:
-        yield Verdict("tap", "it reports what happened", str(found.checked), True)
+        yield Outcome("tap", "it reports what happened", str(found.checked), True)
 
 
-def _steps(found: Evidence) -> Iterator[Verdict]:
+def _steps(found: RunEvidence) -> Iterator[Outcome]:
     for number, step in enumerate(found.steps, 1):
         if step.problem:
-            yield Verdict(f"step {number}", step.text, step.problem, False)
+            yield Outcome(f"step {number}", step.text, step.problem, False)
 
 
-def _faults(found: Evidence) -> Iterator[Verdict]:
+def _faults(found: RunEvidence) -> Iterator[Outcome]:
     for fault in found.faults:
         if not fault.fired:
-            yield Verdict("fault", f"{fault.spec} fires", "it never fired", False)
+            yield Outcome("fault", f"{fault.spec} fires", "it never fired", False)
 
 
-def _resyncs(expect: Expect, found: Evidence) -> Iterator[Verdict]:
+def _resyncs(expect: Expect, found: RunEvidence) -> Iterator[Outcome]:
     kinds = [resync.kind for resync in found.resyncs]
     said = ", then ".join(kinds) or "none"
     counters = found.counters
     if counters is not None and not counters.agree:
-        yield Verdict("counters", "the tap and the master's INFO agree", str(counters), False)
+        yield Outcome("counters", "the tap and the master's INFO agree", str(counters), False)
     if expect.resync is not None:
         met = {
             "none": not kinds,
@@ -128,37 +128,37 @@ def _resyncs(expect: Expect, found: Evidence) -> Iterator[Verdict]:
             }[expect.resync]
             said += f" (sync_full +{counters.sync_full}, sync_partial_ok +{counters.sync_partial_ok})"
             met = met and confirmed
-        yield Verdict("resync", expect.resync, said, met)
+        yield Outcome("resync", expect.resync, said, met)
     full = [resync for resync in found.resyncs if resync.kind == "full"]
     if expect.reason:
         reason = f"{full[-1].reason}: {full[-1].text}" if full else "no full resync"
-        yield Verdict("reason", " or ".join(expect.reason), reason, bool(full) and full[-1].reason in expect.reason)
+        yield Outcome("reason", " or ".join(expect.reason), reason, bool(full) and full[-1].reason in expect.reason)
     if expect.max_full is not None:
         most = max(len(full), counters.sync_full if counters else 0)
-        yield Verdict("max_full", f"at most {expect.max_full}", f"{most} full", most <= expect.max_full)
+        yield Outcome("max_full", f"at most {expect.max_full}", f"{most} full", most <= expect.max_full)
 
 
-def _processes(expect: Expect, found: Evidence) -> Iterator[Verdict]:
+def _processes(expect: Expect, found: RunEvidence) -> Iterator[Outcome]:
     ended = ", ".join(f"the {name} exited with {code}" for name, code in found.exited.items()) or "both servers run"
     if expect.replica_exits:
-        yield Verdict("replica_exits", "the replica's process ends", ended, "replica" in found.exited)
+        yield Outcome("replica_exits", "the replica's process ends", ended, "replica" in found.exited)
     elif found.exited:
-        yield Verdict("processes", "both servers run", ended, False)
+        yield Outcome("processes", "both servers run", ended, False)
 
 
-def _pair(expect: Expect, found: Evidence) -> Iterator[Verdict]:
+def _pair(expect: Expect, found: RunEvidence) -> Iterator[Outcome]:
     if expect.zombie:
-        yield Verdict("zombie", "the link takes bytes, nothing is applied", found.zombie_text, found.zombie)
+        yield Outcome("zombie", "the link takes bytes, nothing is applied", found.zombie_text, found.zombie)
     wanted = "up" if expect.link_up else "down"
-    yield Verdict("link_up", wanted, found.link, found.link == wanted)
+    yield Outcome("link_up", wanted, found.link, found.link == wanted)
     if found.difference is None:
-        yield Verdict("converged", "equal" if expect.converged else "different", f"not compared: {found.why}", False)
+        yield Outcome("converged", "equal" if expect.converged else "different", f"not compared: {found.why}", False)
     else:
         met = found.difference.equal == expect.converged
         said = str(found.difference)
         if not met and not found.difference.equal and found.checked.executed_all:
             said += "; the replica executed each command once: some came changed, or in another order"
-        yield Verdict("converged", "equal" if expect.converged else "different", said, met)
+        yield Outcome("converged", "equal" if expect.converged else "different", said, met)
     if expect.acked_offset is not None:
         met = found.standing == expect.acked_offset
-        yield Verdict("acked_offset", expect.acked_offset, found.standing_text or found.standing, met)
+        yield Outcome("acked_offset", expect.acked_offset, found.standing_text or found.standing, met)

@@ -28,7 +28,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StrictBool, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, StrictBool, model_validator
 
 from tap import faults, toml
 from tap.conditions import check as check_where
@@ -37,7 +37,7 @@ from tap.replication.events import EVENTS
 from tap.replication.reasons import CODES
 from tap.scenario.actions import Action
 from tap.scenario.versions import Servers
-from tap.toml import parsed
+from tap.toml import Table, parsed
 from tap.units import parse_duration, parse_size
 
 LIBRARY = Path(__file__).parent / "library"
@@ -104,14 +104,10 @@ def _offset(text: str) -> int | str:
     )
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
 Options = dict[str, Annotated[str, BeforeValidator(_option)]]
 
 
-class WorkloadTable(_Table):
+class WorkloadTable(Table):
     """What is written. rate: commands per second. preload: bytes of values written before the replica follows."""
 
     kind: Literal["mixed", "none"] = "mixed"
@@ -119,7 +115,7 @@ class WorkloadTable(_Table):
     preload: Annotated[int, parsed(parse_size)] = 256 * 1024
 
 
-class Step(_Table):
+class Step(Table):
     """One of fault, remove, do and wait.
 
     fault: a spec, armed from here on. remove: the name of a fault that ends here. wait: an event, counted from the one
@@ -132,7 +128,7 @@ class Step(_Table):
     do: Annotated[Action, parsed(Action.parse)] | None = None
     wait: Annotated[str, parsed(_waited_for)] | None = None
     within: Seconds = 20.0
-    where: dict[str, str | int | float | bool] = {}
+    where: dict[str, str | int | float | bool] = Field(default_factory=dict)
     times: Annotated[int, Field(ge=1)] = 1
     only: Pattern | None = None
 
@@ -165,7 +161,7 @@ class Step(_Table):
         return f"wait for {self.wait}{where}{times}"
 
 
-class _Expectations(_Table):
+class _Expectations(Table):
     """What must be true in the end.
 
     resync: the resyncs since the first step. "partial": only partial ones, at least one; "full": the last one was full;
@@ -198,7 +194,7 @@ class _Expectations(_Table):
 class Expect(_Expectations):
     """on: different expectations for some servers; of several that match, the later ones win."""
 
-    on: dict[Pattern, _Expectations] = {}
+    on: dict[Pattern, _Expectations] = Field(default_factory=dict)
 
     def at(self, server: str) -> Expect:
         """The expectations for that server. server: as "Redis 7.0.15"."""
@@ -209,16 +205,16 @@ class Expect(_Expectations):
         return merged
 
 
-class Scenario(_Table):
+class Scenario(Table):
     """One experiment. why: what healthy servers do, and why. servers: where it makes sense; everywhere if empty."""
 
     name: str = ""
     title: str
     why: str = ""
     servers: Annotated[tuple[Pattern, ...], BeforeValidator(_list)] = ()
-    master: Options = {}
-    replica: Options = {}
-    both: Options = {}
+    master: Options = Field(default_factory=dict)
+    replica: Options = Field(default_factory=dict)
+    both: Options = Field(default_factory=dict)
     workload: WorkloadTable = WorkloadTable()
     steps: tuple[Step, ...]
     expect: Expect = Expect()

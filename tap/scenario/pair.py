@@ -19,7 +19,7 @@ from tap.servers.client import Client
 from tap.servers.embedded import Server, own_loopback
 from tap.servers.failures import FAILURES, ErrorReply, InvalidReply, said_by
 from tap.servers.following import Following, follow
-from tap.servers.info import Replication
+from tap.servers.info import ReplicationSection
 from tap.servers.server_settings import ServerSettings
 from tap.url import Address, Url, is_loopback
 
@@ -51,7 +51,7 @@ class Node:
     def db(self) -> int:
         return self.client.db
 
-    async def maybe_replication(self) -> Replication | None:
+    async def maybe_replication(self) -> ReplicationSection | None:
         """INFO replication; None while the server cannot be asked."""
         try:
             return await self.client.replication()
@@ -251,7 +251,7 @@ async def agree_on_tls(replica: Node, listen: Url) -> None:
         await replica.options.set("tls-replication", "no")
 
 
-async def introduced(node: Node) -> Replication:
+async def introduced(node: Node) -> ReplicationSection:
     """Learn the node's version and port, and return its INFO replication.
 
     Raises EnvironmentFailure when it does not answer, or not as Redis or Valkey.

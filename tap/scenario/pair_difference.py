@@ -29,7 +29,7 @@ _READ: dict[bytes, tuple[str | int, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PairDifference:
     """keys: the first keys that differ, as "db 0: user:1 (only on the master)". by: "digest" or "keys"."""
 
     equal: bool
@@ -43,12 +43,12 @@ class Difference:
         return f"different: {', '.join(self.keys)}{more}" if self.keys else "different, by digest"
 
 
-async def compare(master: Node, replica: Node, *, debug: bool) -> Difference:
+async def compare(master: Node, replica: Node, *, debug: bool) -> PairDifference:
     """debug: whether DEBUG is allowed. Raises FAILURES when a server does not answer."""
     if debug and master.version == replica.version:  # other versions compute the digest differently
         digests = [await node.client.ask("DEBUG", "DIGEST") for node in (master, replica)]
         if digests[0] == digests[1]:
-            return Difference(equal=True, by="digest")
+            return PairDifference(equal=True, by="digest")
     differing: list[str] = []
     mine, theirs = [(await node.client.info("keyspace")).keyspace for node in (master, replica)]
     for db in sorted({*mine, *theirs}):
@@ -56,10 +56,10 @@ async def compare(master: Node, replica: Node, *, debug: bool) -> Difference:
         async for key, how in _differing(*ours):
             differing.append(f"db {db}: {_shown(key)} ({how})")
             if len(differing) == NAMED:
-                return Difference(equal=False, by="keys", keys=tuple(differing))
+                return PairDifference(equal=False, by="keys", keys=tuple(differing))
     if debug and master.version == replica.version and not differing:
-        return Difference(equal=False, by="digest")
-    return Difference(equal=not differing, by="keys", keys=tuple(differing))
+        return PairDifference(equal=False, by="digest")
+    return PairDifference(equal=not differing, by="keys", keys=tuple(differing))
 
 
 @dataclass(frozen=True, slots=True)

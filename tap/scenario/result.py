@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tap.scenario.journal import Entry
+from tap.scenario.journal import JournalEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class FaultSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Resync:
+class ResyncSeen:
     """kind: "full" or "partial". at: seconds since the run began. bytes: of the RDB; or those that the replica
     lacked, at most.
     """
@@ -46,7 +46,7 @@ class Resync:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Outcome:
     """The verdict on one expectation: what was expected and what was found, in words."""
 
     name: str
@@ -76,13 +76,13 @@ class Result:
     seconds: float = 0.0
     steps: tuple[StepTaken, ...] = ()
     faults: tuple[FaultSeen, ...] = ()
-    resyncs: tuple[Resync, ...] = ()
+    resyncs: tuple[ResyncSeen, ...] = ()
     outage: float = 0.0
     resent: int = 0
     written: int = 0
     refused: int = 0
-    verdicts: tuple[Verdict, ...] = ()
-    story: tuple[Entry, ...] = dataclasses.field(default=(), repr=False)
+    verdicts: tuple[Outcome, ...] = ()
+    story: tuple[JournalEntry, ...] = dataclasses.field(default=(), repr=False)
     logs: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tap.faults import Armed
-from tap.scenario.backlog_commands import Snapshot
+from tap.scenario.backlog_commands import Executed
 from tap.scenario.journal import Journal
 from tap.scenario.load import Expect, Scenario
 from tap.scenario.outage import Outages
@@ -17,7 +17,7 @@ from tap.scenario.tally import Tally
 from tap.scenario.workload import Workload
 from tap.servers.cancellation import checkpoint
 from tap.servers.failures import FAILURES
-from tap.servers.info import Replication
+from tap.servers.info import ReplicationSection
 from tap.tap import Tap
 
 POLL = 0.03  # seconds between two questions to a server, which sends no events
@@ -25,7 +25,7 @@ BACK = "back"  # the link by which the old master follows the promoted replica
 
 
 @dataclass(slots=True)
-class Sample:
+class OffsetSample:
     """Offsets that belong together: the replica's, the master's before and after that was read, and the last ACK's."""
 
     before: int
@@ -55,9 +55,9 @@ class Stage:
     stopped: set[str] = field(default_factory=set)
     since: float = 0.0
     offsets: dict[str, list[int]] = field(default_factory=dict)
-    start: Snapshot | None = None
+    start: Executed | None = None
 
-    async def of_master(self) -> Replication:
+    async def of_master(self) -> ReplicationSection:
         """INFO replication of the master. Raises FAILURES."""
         info = await self.pair.master.client.replication()
         # A server answers between two commands, so a command ends at this offset.
@@ -68,11 +68,11 @@ class Stage:
         """Raises FAILURES."""
         return (await self.of_master()).master_repl_offset
 
-    async def snapshot(self) -> Snapshot | None:
+    async def snapshot(self) -> Executed | None:
         """What the replica has executed so far; None while it cannot be asked."""
         try:
             info = await self.pair.replica.client.info("all")  # one answer, so that its sections belong together
-            return Snapshot(applied_by(info.replication), info.commandstats, info.server.run_id or "")
+            return Executed(applied_by(info.replication), info.commandstats, info.server.run_id or "")
         except FAILURES:
             return None
 
@@ -87,7 +87,7 @@ class Stage:
         """
         return self._link(await self.pair.replica.maybe_replication())
 
-    def _link(self, info: Replication | None) -> str:
+    def _link(self, info: ReplicationSection | None) -> str:
         status = (info and info.master_link_status) or "unknown"
         return "down" if status == "up" and not self.outages.has_stream else status
 
@@ -101,7 +101,7 @@ class Stage:
         info = await self.pair.replica.maybe_replication()
         return self._link(info) == "up" and applied_by(info) >= offset
 
-    async def sample(self) -> Sample | None:
+    async def sample(self) -> OffsetSample | None:
         """Read both servers' offsets; None while one of them cannot be asked."""
         try:
             before = await self.of_master()
@@ -109,7 +109,7 @@ class Stage:
             after = await self.of_master()
         except FAILURES:
             return None
-        return Sample(
+        return OffsetSample(
             before=before.master_repl_offset,
             applied=applied_by(theirs),
             after=after.master_repl_offset,
@@ -126,6 +126,6 @@ async def until(question: Callable[[], Awaitable[bool]], within: float) -> None:
             await asyncio.sleep(POLL)
 
 
-def applied_by(info: Replication | None) -> int:
+def applied_by(info: ReplicationSection | None) -> int:
     """The replica's own offset; -1 when it knows none, as after SYNC, or cannot be asked."""
     return -1 if info is None or info.slave_repl_offset is None else info.slave_repl_offset

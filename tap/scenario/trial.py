@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from tap.replication import events
 from tap.scenario.accounts import Checked
-from tap.scenario.backlog_commands import BacklogCommands, Snapshot
+from tap.scenario.backlog_commands import BacklogCommands, Executed
 from tap.scenario.patience import Patience
 from tap.scenario.stage import POLL, Stage
 from tap.scenario.workload import PROBE
@@ -30,7 +30,7 @@ LATE = 0.002  # seconds by which clocks may differ
 NOT_OURS = frozenset({"PING", "SELECT", "REPLCONF", "MULTI", "EXEC", "INFO"})
 
 
-def compare_executed(before: Snapshot, after: Snapshot, record: BacklogCommands, checked: Checked) -> bool:
+def compare_executed(before: Executed, after: Executed, record: BacklogCommands, checked: Checked) -> bool:
     """Whether the replica executed each command of the master's stream exactly once, as far as the record covers it."""
     if not record.begin <= before.offset <= after.offset <= record.end or before.process != after.process:
         return False

@@ -17,7 +17,7 @@ from redis.asyncio import ConnectionPool, Redis
 
 from tap.servers.cancellation import checkpoint
 from tap.servers.failures import FAILURES, NO_REPLY, InvalidReply
-from tap.servers.info import Info, Replication
+from tap.servers.info import Info, ReplicationSection
 from tap.servers.redis_connection import connection_to
 from tap.url import Url
 
@@ -71,7 +71,7 @@ class Client:
         """INFO of one section, or of "all"."""
         return Info.parse(await self.ask("INFO", section))
 
-    async def replication(self) -> Replication:
+    async def replication(self) -> ReplicationSection:
         """INFO replication."""
         return (await self.info("replication")).replication
 

@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerSection:
     """Section "server".
 
     version: as "Redis 7.0.15" or "Valkey 8.1.1". Valkey sends valkey_version, and in redis_version the Redis version that
@@ -37,7 +37,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Replica:
+class ListedReplica:
     """A replica as its master lists it: the line slaveN of section "replication".
 
     port: as announced with REPLCONF listening-port. state: "wait_bgsave", "send_bulk" or "online", since 8.0 also
@@ -52,7 +52,7 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True)
-class Replication:
+class ReplicationSection:
     """Section "replication". Offsets count bytes of the stream.
 
     role: "master" or "slave". connected_slaves: number of its replicas. master_replid2, second_repl_offset: the history
@@ -77,7 +77,7 @@ class Replication:
     master_link_status: str | None
     slave_repl_offset: int | None
     slave_read_repl_offset: int | None
-    replicas: tuple[Replica, ...]
+    replicas: tuple[ListedReplica, ...]
 
     def acknowledged_by(self, ports: Collection[int]) -> int | None:
         """The highest offset that the replica listening on one of these ports has acknowledged; None if it is not listed.
@@ -90,7 +90,7 @@ class Replication:
 
 
 @dataclass(frozen=True, slots=True)
-class Persistence:
+class PersistenceSection:
     """Section "persistence".
 
     loading: the server reads its own data or a full resync's RDB, and refuses most commands. rdb_bgsave_in_progress: a
@@ -103,7 +103,7 @@ class Persistence:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemorySection:
     """Section "memory"; all in bytes.
 
     maxmemory: 0 for no limit. mem_clients_slaves: output buffers of replicas. mem_replication_backlog: the backlog; since
@@ -118,7 +118,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
+class StatsSection:
     """Section "stats": resyncs that this process has served since it started or CONFIG RESETSTAT.
 
     sync_full: full resyncs. sync_partial_ok: partial ones. sync_partial_err: partial ones refused, which became full.
@@ -151,19 +151,19 @@ class Info:
         return cls({name: value.removesuffix("\r") for name, colon, value in lines if colon and name[:1] != "#"})
 
     @property
-    def server(self) -> Server:
+    def server(self) -> ServerSection:
         valkey = self.fields.get("valkey_version")
-        return Server(
+        return ServerSection(
             version=f"Valkey {valkey}" if valkey is not None else f"Redis {self._text('redis_version')}",
             tcp_port=self._maybe_number("tcp_port"),
             run_id=self.fields.get("run_id"),
         )
 
     @property
-    def replication(self) -> Replication:
+    def replication(self) -> ReplicationSection:
         role = self._text("role")
         is_replica = role == "slave"
-        return Replication(
+        return ReplicationSection(
             role=role,
             connected_slaves=self._number("connected_slaves"),
             master_replid=self._text("master_replid"),
@@ -180,16 +180,16 @@ class Info:
         )
 
     @property
-    def persistence(self) -> Persistence:
-        return Persistence(
+    def persistence(self) -> PersistenceSection:
+        return PersistenceSection(
             loading=self._number("loading") != 0,
             rdb_bgsave_in_progress=self._number("rdb_bgsave_in_progress") != 0,
             rdb_last_bgsave_status=self.fields.get("rdb_last_bgsave_status"),
         )
 
     @property
-    def memory(self) -> Memory:
-        return Memory(
+    def memory(self) -> MemorySection:
+        return MemorySection(
             used_memory=self._number("used_memory"),
             maxmemory=self._number("maxmemory"),
             mem_clients_slaves=self._maybe_number("mem_clients_slaves"),
@@ -198,8 +198,8 @@ class Info:
         )
 
     @property
-    def stats(self) -> Stats:
-        return Stats(
+    def stats(self) -> StatsSection:
+        return StatsSection(
             sync_full=self._number("sync_full"),
             sync_partial_ok=self._number("sync_partial_ok"),
             sync_partial_err=self._number("sync_partial_err"),
@@ -221,10 +221,10 @@ class Info:
                 calls[command] += _number(name, _parts(value).get("calls"))
         return calls
 
-    def _replica(self, name: str) -> Replica:
+    def _replica(self, name: str) -> ListedReplica:
         parts = _parts(self.fields[name])
         port, lag = parts.get("port"), parts.get("lag")
-        return Replica(
+        return ListedReplica(
             host=parts.get("ip", ""),
             port=None if port is None else _number(name, port),
             state=parts.get("state", ""),

@@ -51,7 +51,7 @@ class _Login(CredentialProvider):
         error.args = (said.decode(errors=_ERRORS)[1:],)
 
 
-class _Stream:
+class _CheckedStream:
     """A stream whose replies ReplySizes has checked before the parser reads them."""
 
     def __init__(self, stream: Any) -> None:
@@ -70,7 +70,7 @@ class _Stream:
 class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
     def on_connect(self, connection: Any) -> None:
         super().on_connect(connection)
-        self._stream: Any = _Stream(connection._reader)
+        self._stream: Any = _CheckedStream(connection._reader)
 
 
 class _Discreet(AbstractConnection):

@@ -75,7 +75,7 @@ FIRST_VERSION_SENT = "Valkey 9"  # writes an older RDB for a replica that has no
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """A cause, and what to do. Fields as of events.Verdict."""
 
     cause: str
@@ -95,7 +95,7 @@ class Finding:
 _SAYS_NOTHING = Inspected(0.0, 0.0)
 
 
-def find(rounds: Sequence[Round], now: Round, said: Inspected | None = None) -> Finding:
+def find(rounds: Sequence[Round], now: Round, said: Inspected | None = None) -> Diagnosis:
     """The cause that ends these rounds, oldest first, all of them unloaded, or all in the stream. now: the next one.
 
     said: what the master said of itself last; None if it is not asked.
@@ -106,7 +106,7 @@ def find(rounds: Sequence[Round], now: Round, said: Inspected | None = None) -> 
     return replace(found, present=said.present(found.setting))
 
 
-def _find(rounds: Sequence[Round], now: Round, said: Inspected) -> Finding:
+def _find(rounds: Sequence[Round], now: Round, said: Inspected) -> Diagnosis:
     last = rounds[-1]
     assert last.end is not None
     if not last.is_unloaded:
@@ -115,7 +115,7 @@ def _find(rounds: Sequence[Round], now: Round, said: Inspected) -> Finding:
     of_servers = [one for one in rounds if one.end is not None and one.end.by is not Side.TAP]
     if not of_servers:
         text = f"this tap {_ends(rounds)}: a fault that is armed, or its own trouble"
-        return Finding(FAULT, text, "", known_from="tap")
+        return Diagnosis(FAULT, text, "", known_from="tap")
     rounds, last = of_servers, of_servers[-1]
     assert last.end is not None
     silence = _common_silence(rounds)
@@ -150,7 +150,7 @@ def _may_be_timeout(silence: float, said: Inspected) -> bool:
     return limit is None or limit - 1.0 <= silence <= limit + TIMEOUT_LATE
 
 
-def _timeout(rounds: Sequence[Round], now: Round, silence: float, said: Inspected) -> Finding:
+def _timeout(rounds: Sequence[Round], now: Round, silence: float, said: Inspected) -> Diagnosis:
     last = rounds[-1]
     assert last.end is not None
     by, other = last.end.by, Side.MASTER if last.end.by is Side.REPLICA else Side.REPLICA
@@ -170,7 +170,7 @@ def _timeout(rounds: Sequence[Round], now: Round, silence: float, said: Inspecte
     else:
         what = f"the {other.value} had sent nothing"
     its = f"its repl-timeout of {said.repl_timeout:g} s, as its CONFIG says" if is_told else "its repl-timeout"
-    return Finding(
+    return Diagnosis(
         REPL_TIMEOUT,
         f"the {by.value} {_ends(rounds)} after {what} for {silence:.1f} s, equally long each "
         f"time: {its}. How long the silence would have lasted is not on the wire: look for what stalls there, "
@@ -189,7 +189,7 @@ def _timeout(rounds: Sequence[Round], now: Round, silence: float, said: Inspecte
 # ---- the replica ends ----
 
 
-def _by_replica(rounds: Sequence[Round]) -> Finding:
+def _by_replica(rounds: Sequence[Round]) -> Diagnosis:
     last = rounds[-1]
     assert last.end is not None
     version = None if last.rdb is None else last.rdb.version
@@ -199,7 +199,7 @@ def _by_replica(rounds: Sequence[Round]) -> Finding:
     if last.end.phase == "rdb":
         received = last.rdb_bytes or 0
         also = "" if version is None or loads else f": RDB {version} is for {loaders(version)}"
-        return Finding(
+        return Diagnosis(
             DISK_FULL,
             f"the replica {_ends(rounds)}, most recently after {size(received)}: it cannot write "
             f"what it receives to its disk, or cannot load it{also}, or ends by itself",
@@ -209,7 +209,7 @@ def _by_replica(rounds: Sequence[Round]) -> Finding:
             decide="its log: 'No space left on device' is the disk (free it, or repl-diskless-load); a crash or a kill "
             "for memory is there, too",
         )
-    return Finding(
+    return Diagnosis(
         UNKNOWN,
         f"the replica {_ends(rounds)}, before the RDB has begun",
         "replica",
@@ -217,7 +217,7 @@ def _by_replica(rounds: Sequence[Round]) -> Finding:
     )
 
 
-def _not_loadable(rounds: Sequence[Round], version: int | None, loads: bool | None) -> Finding:
+def _not_loadable(rounds: Sequence[Round], version: int | None, loads: bool | None) -> Diagnosis:
     last = rounds[-1]
     whole = "" if last.load is None else f", {seconds(last.load)} after the last byte of the RDB"
     text = f"the replica {_ends(rounds)}{whole}: it does not load the snapshot"
@@ -234,13 +234,13 @@ def _not_loadable(rounds: Sequence[Round], version: int | None, loads: bool | No
     if last.rdb_problem:
         text += f"; this tap could not read it either: {last.rdb_problem}"
     figures = {} if version is None else {"rdb_version": float(version)}
-    return Finding(RDB_NOT_LOADABLE, text, "replica", figures=figures, alternatives=alternatives, decide=decide)
+    return Diagnosis(RDB_NOT_LOADABLE, text, "replica", figures=figures, alternatives=alternatives, decide=decide)
 
 
 # ---- the master ends ----
 
 
-def _by_master(rounds: Sequence[Round], now: Round, said: Inspected) -> Finding:
+def _by_master(rounds: Sequence[Round], now: Round, said: Inspected) -> Diagnosis:
     last = rounds[-1]
     assert last.end is not None
     if last.refusal:
@@ -272,7 +272,7 @@ def _by_master(rounds: Sequence[Round], now: Round, said: Inspected) -> Finding:
         text = f"the master {_ends(rounds)}, and {what}"
     else:
         text = f"the master {_ends(rounds)}, when its snapshot was complete, and {what}"
-    return Finding(UNKNOWN, text, "master", decide="its log says why")
+    return Diagnosis(UNKNOWN, text, "master", decide="its log says why")
 
 
 def _is_disk(rounds: Sequence[Round], said: Inspected) -> bool | None:
@@ -332,7 +332,7 @@ def lacks_version(last: Round) -> bool:
     )
 
 
-def _capability(rounds: Sequence[Round], may_overrun: bool) -> Finding:
+def _capability(rounds: Sequence[Round], may_overrun: bool) -> Diagnosis:
     last = rounds[-1]
     said = f"announced {last.version}" if last.version else "announced no version (REPLCONF version)"
     text = (
@@ -343,7 +343,7 @@ def _capability(rounds: Sequence[Round], may_overrun: bool) -> Finding:
         text += ". This tap's --mask takes the version out of the handshake: leave it out"
     else:
         text += f". A replica of {FIRST_VERSION_SENT} or later announces its version; or HPERSIST such fields"
-    return Finding(
+    return Diagnosis(
         CAPABILITY_MISSING,
         text,
         "replica",
@@ -354,7 +354,7 @@ def _capability(rounds: Sequence[Round], may_overrun: bool) -> Finding:
     )
 
 
-def _child(rounds: Sequence[Round], what: str, alternatives: tuple[str, ...], said: Inspected) -> Finding:
+def _child(rounds: Sequence[Round], what: str, alternatives: tuple[str, ...], said: Inspected) -> Diagnosis:
     last = rounds[-1]
     assert last.end is not None
     text = f"the master {what}: its child process for the snapshot fails"
@@ -370,7 +370,7 @@ def _child(rounds: Sequence[Round], what: str, alternatives: tuple[str, ...], sa
     if is_disk:
         text += f". It writes the snapshot to disk first{f', into {directory}' if directory else ''}; with "
         text += "repl-diskless-sync yes it needs no disk for that"
-    return Finding(
+    return Diagnosis(
         CHILD_FAILS,
         text,
         "master",
@@ -387,7 +387,7 @@ def _child(rounds: Sequence[Round], what: str, alternatives: tuple[str, ...], sa
 
 def _output_buffer(
     rounds: Sequence[Round], rate: float, written: float, alternatives: tuple[str, ...], said: Inspected
-) -> Finding:
+) -> Diagnosis:
     last = rounds[-1]
     assert last.end is not None
     wait = max((one.wait for one in rounds if one.rdb_at is not None), default=last.wait)
@@ -438,7 +438,7 @@ def _output_buffer(
         text += f"; and at least {sizing.MARGIN:g} times the present limit: {sizing.as_size(needed)}"
     is_told = pressure is not None or limit is not None
     decide = "the master's log: 'overcoming of output buffer limits'" + (", or a failed child" if alternatives else "")
-    return Finding(
+    return Diagnosis(
         OUTPUT_BUFFER,
         text,
         "master",
@@ -460,17 +460,17 @@ def _output_buffer(
 # ---- the stream was lost ----
 
 
-def _in_stream(rounds: Sequence[Round], now: Round, said: Inspected) -> Finding:
+def _in_stream(rounds: Sequence[Round], now: Round, said: Inspected) -> Diagnosis:
     last = rounds[-1]
     assert last.end is not None
     code = "" if now.full is None else now.full.reason.code
     if code != "offset_out_of_backlog":
         text = f"the replica has its stream, loses it, and asks for a full resync: {code or 'unknown'} each time"
-        return Finding(UNKNOWN, text, "replica", decide="the reason of the full resync, and its log")
+        return Diagnosis(UNKNOWN, text, "replica", decide="the reason of the full resync, and its log")
     assert now.full is not None
     reason = now.full.reason
     if reason.causes and BACKLOG_TOO_SMALL not in reason.causes:
-        return Finding(
+        return Diagnosis(
             reason.causes[0],
             "the link is lost in the stream, and each time the master's backlog does not reach back, whatever its size: "
             f"{reason.text}",
@@ -504,7 +504,7 @@ def _in_stream(rounds: Sequence[Round], now: Round, said: Inspected) -> Finding:
     is_large = said.backlog_size is not None and said.backlog_size >= value
     if is_large:
         now_is += ", which would hold that: it was smaller, or emptied, when the link was lost"
-    return Finding(
+    return Diagnosis(
         BACKLOG_TOO_SMALL,
         f"the link is lost in the stream, and each time the master's backlog no longer reaches back to what the replica "
         f"has. Needed: {size(rate)}/s x {seconds(outage)}, the longest outage, x {need.margin:g} margin = "
@@ -520,7 +520,7 @@ def _in_stream(rounds: Sequence[Round], now: Round, said: Inspected) -> Finding:
     )
 
 
-def _lags(rounds: Sequence[Round], rate: float, lack: int, said: Inspected) -> Finding:
+def _lags(rounds: Sequence[Round], rate: float, lack: int, said: Inspected) -> Diagnosis:
     """The replica applies more slowly than the master writes, until its buffer overruns."""
     last = rounds[-1]
     assert last.end is not None
@@ -534,7 +534,7 @@ def _lags(rounds: Sequence[Round], rate: float, lack: int, said: Inspected) -> F
     value = sizing.output_buffer_limit(needed, said.limit)
     timeout = ", or 'Disconnecting timedout replica'" if is_timeout else ""
     is_told = said.limit is not None and not is_timeout
-    return Finding(
+    return Diagnosis(
         OUTPUT_BUFFER,
         f"the master ends the stream of a replica that lags by up to {size(lack)}: more than {its}, and then more than "
         f"its backlog. The replica applies more slowly than the master writes ({size(rate)}/s): a larger buffer helps "

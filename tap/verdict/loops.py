@@ -24,8 +24,8 @@ from tap.bus import Told
 from tap.replication import events
 from tap.replication.events import Event, Role, Side
 from tap.replication.inspected import Inspected
-from tap.verdict.causes import UNKNOWN, Finding, find
-from tap.verdict.rounds import End, Round
+from tap.verdict.causes import UNKNOWN, Diagnosis, find
+from tap.verdict.rounds import Round, RoundEnd
 
 LEAST_COUNT = 3  # full resyncs that are a loop
 KEPT_ROUNDS = 5
@@ -54,7 +54,7 @@ class Streak:
     way: str | None = None
     rounds: list[Round] = field(default_factory=list)  # that have ended, oldest first
     current: Round | None = None
-    finding: Finding | None = None
+    finding: Diagnosis | None = None
 
     @property
     def longest(self) -> float:
@@ -243,7 +243,7 @@ class Loops:
         phase = "waiting" if one.rdb_at is None else "rdb" if one.rdb_done_at is None else "loading"
         if one.loaded_at is not None:
             phase = "stream"
-        one.end = End(new.asked_at, Side.REPLICA, "fin", phase, new.asked_at - moved)
+        one.end = RoundEnd(new.asked_at, Side.REPLICA, "fin", phase, new.asked_at - moved)
         self._rounds.pop(one.connection, None)
 
     def _follow(self, streak: Streak | None, new: Round) -> Streak:
@@ -333,7 +333,7 @@ class Loops:
             _measure(one, event)
         phase = "psync" if one.refusal else event.phase
         by = Side.MASTER if one.refusal else first.by
-        one.end = End(told.time, by, first.how, phase, _silence(first, phase), first.text)
+        one.end = RoundEnd(told.time, by, first.how, phase, _silence(first, phase), first.text)
         if phase not in ("waiting", "rdb", "loading", "psync") and one.loaded_at is None:
             one.loaded_at = one.stream_at
 
@@ -354,12 +354,12 @@ def _silence(event: events.LinkClosed, phase: str) -> float | None:
     return None
 
 
-def _is_other(was: Finding, found: Finding) -> bool:
+def _is_other(was: Diagnosis, found: Diagnosis) -> bool:
     """Whether later rounds show another cause. One odd round, such as that of a replica that is stopped, shows none."""
     return found.cause not in (was.cause, UNKNOWN)
 
 
-def _needs_more(was: Finding, found: Finding) -> bool:
+def _needs_more(was: Diagnosis, found: Diagnosis) -> bool:
     """Whether later rounds show that the value of the last verdict was far too small.
 
     Where the master has closed before the RDB began, its transfer could only be guessed.
@@ -371,7 +371,7 @@ def _is_round_number(count: int) -> bool:
     return count >= 10 and str(count).strip("0") == "1"
 
 
-def _verdict(streak: Streak, found: Finding) -> events.Verdict:
+def _verdict(streak: Streak, found: Diagnosis) -> events.Verdict:
     last, current = streak.rounds[-1], streak.current
     assert last.end is not None
     assert current is not None

@@ -10,7 +10,7 @@ UNLOADED = ("psync", "waiting", "rdb", "loading")  # phases before the replica h
 
 
 @dataclass(slots=True)
-class End:
+class RoundEnd:
     """How a round ended. silence: seconds for which the other side had sent nothing, None if unknown."""
 
     at: float
@@ -50,7 +50,7 @@ class Round:
     stream_at: float | None = None
     loaded_at: float | None = None
     pressure: Pressure | None = None
-    end: End | None = None
+    end: RoundEnd | None = None
     channel_end: LinkClosed | None = field(default=None, repr=False)
 
     @property

@@ -19,12 +19,12 @@ from tap.capture.assembly import (
     REACH,
     Assembler,
     Bytes,
-    Connection,
     Ended,
     Gap,
-    Half,
+    HalfConnection,
     Item,
     Opened,
+    TcpConnection,
     Unseen,
 )
 from tap.capture.layers import Segment
@@ -134,7 +134,7 @@ def all_of(begin: int, end: int) -> bytes:
 def story(segments: list[Segment], step: int = MS) -> tuple[list[object], dict[str, int]]:
     """What comes out of the server's side and of connections, bytes joined; and what was disbelieved."""
     said: list[object] = []
-    connections: list[Connection] = []
+    connections: list[TcpConnection] = []
     for item in taken(segments, step):
         if isinstance(item, Opened):
             connections.append(item.connection)
@@ -535,14 +535,14 @@ NUMBERS = [0, 1000, 2**31, 2**32 - 1]
 
 @pytest.mark.parametrize("following", NUMBERS)
 def test_near_is_what_is_within_reach_of_what_was_seen_or_acknowledged(following: int) -> None:
-    half = Half(following=following, position=70)
+    half = HalfConnection(following=following, position=70)
     for away, is_near in ((0, True), (REACH, True), (REACH + 1, False), (-70 - REACH, True), (-71 - REACH, False)):
         assert half.is_near((following + away) % 2**32) is is_near
     half.acknowledged = (following + FAR) % 2**32
     for away, is_near in ((REACH, True), (REACH + 1, False), (-REACH, True), (-REACH - 1, False)):
         assert half.is_near((following + FAR + away) % 2**32) is is_near
     assert half.is_near(following)
-    assert Half().is_near(following)
+    assert HalfConnection().is_near(following)
 
 
 @pytest.mark.parametrize("following", NUMBERS)
@@ -558,7 +558,7 @@ def test_near_is_what_is_within_reach_of_what_was_seen_or_acknowledged(following
 def test_a_direction_can_have_come_to_what_was_acknowledged_or_seen(
     following: int, acknowledged: int | None, come_to: list[int], not_come_to: list[int]
 ) -> None:
-    half = Half(following=following, position=70)
+    half = HalfConnection(following=following, position=70)
     half.acknowledged = None if acknowledged is None else (following + acknowledged) % 2**32
     assert [away for away in come_to if not half.can_have_come_to((following + away) % 2**32)] == []
     assert [away for away in not_come_to if half.can_have_come_to((following + away) % 2**32)] == []
@@ -574,7 +574,7 @@ def test_a_direction_can_have_come_to_what_was_acknowledged_or_seen(
 
 @pytest.mark.parametrize("following", NUMBERS)
 def test_bytes_are_lacking_that_were_acknowledged_and_not_seen_and_a_fin_is_none(following: int) -> None:
-    connection = Connection((CLIENT, SERVER), True)
+    connection = TcpConnection((CLIENT, SERVER), True)
     half = connection.halves[1]
     assert not connection.lacks(1)
     half.following = following
@@ -588,7 +588,7 @@ def test_bytes_are_lacking_that_were_acknowledged_and_not_seen_and_a_fin_is_none
 
 
 def test_the_numbers_of_a_segment_are_those_of_its_connection() -> None:
-    connection = Connection((CLIENT, SERVER), True)
+    connection = TcpConnection((CLIENT, SERVER), True)
     assert connection.has(made(0, 7, 0, flags=SYN), 0)
     connection.halves[0].begin(8)
     connection.halves[1].begin(0)
@@ -609,7 +609,7 @@ def test_the_numbers_of_a_segment_are_those_of_its_connection() -> None:
 
 
 def test_what_is_not_believed_is_counted_by_what_it_would_have_done() -> None:
-    connection = Connection((CLIENT, SERVER), True)
+    connection = TcpConnection((CLIENT, SERVER), True)
     for flags in (RST | SYN | FIN, SYN | FIN | ACK, FIN | ACK, FIN, ACK, ACK | 8):
         connection.disbelieve(made(0, 8, 0, flags=flags))
     assert connection.disbelieved == {"RST": 1, "SYN": 1, "FIN": 2, "segment": 2}

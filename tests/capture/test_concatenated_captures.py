@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tap.capture.concatenated_captures import CLOCK_SET, HEADING, MAX_PARTS, MIXED_UP, Steps, count_parts
+from tap.capture.concatenated_captures import CLOCK_SET, HEADING, MAX_PARTS, MIXED_UP, PartCounter, count_parts
 from tap.capture.pcapng import MAX_BLOCK, heading
 from tests.recording.captured import capture, read
 
@@ -34,7 +34,7 @@ from tests.recording.captured import capture, read
     ],
 )
 def test_the_beginning_of_each_capture_is_found(times: list[int], parts: list[int]) -> None:
-    steps = Steps()
+    steps = PartCounter()
     assert [steps.part(time) for time in times] == parts
 
 

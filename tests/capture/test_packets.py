@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap.capture import pcapng
-from tap.capture.packets import Blocks, Flow, ones_sum
+from tap.capture.packets import Blocks, TcpFlow, ones_sum
 from tap.capture.segments import ACK, FIN, MAX_DATA, PUSH, SYN, Endpoint
 from tests.recording.packed import comments, times, unpacked
 from tests.recording.support import block, next_packets, plain_sum, segment
@@ -43,7 +43,7 @@ kinds = st.one_of(st.tuples(st.just(PUSH), sizes), st.tuples(st.sampled_from([SY
 def test_blocks_follow_the_draft_and_packets_the_rfcs(
     host: str, first: tuple[int, int], said: list[tuple[int, int, tuple[int, int], tuple[str, ...]]]
 ) -> None:
-    flow, out = Flow(Endpoint(host, 50000), Endpoint(host, 6379), first), Blocks()
+    flow, out = TcpFlow(Endpoint(host, 50000), Endpoint(host, 6379), first), Blocks()
     sent, expected = [first[0], first[1]], b""
     for time, side, (flags, size), texts in said:
         data, before = random.Random(size).randbytes(size), out.size
@@ -69,7 +69,7 @@ def test_blocks_follow_the_draft_and_packets_the_rfcs(
 )
 @pytest.mark.parametrize("first", [(0, 5), (2**32 - 3, 2**32 - 1)])
 def test_segments_have_the_numbers_of_tcp(hosts: tuple[str, str], shown: tuple[str, str], first: tuple[int, int]) -> None:
-    flow = Flow(Endpoint(hosts[0], 50000), Endpoint(hosts[1], 6379), first)
+    flow = TcpFlow(Endpoint(hosts[0], 50000), Endpoint(hosts[1], 6379), first)
     said = [(0, SYN, b""), (1, SYN, b""), (0, 0, b""), (0, PUSH, b"abc"), (1, PUSH, b"x" * MAX_DATA), (1, FIN, b"")]
     segments = []
     for side, flags, data in said:
@@ -92,7 +92,7 @@ def test_a_quiet_flow_keeps_no_other_flow_alive() -> None:
         pass
 
     ends, out, owner = (Endpoint("10.0.0.1", 50000), Endpoint("10.0.0.1", 6379)), Blocks(), Owner()
-    quiet, other = Flow(*ends, (0, 0)), Flow(*ends, (0, 0), owner=owner)
+    quiet, other = TcpFlow(*ends, (0, 0)), TcpFlow(*ends, (0, 0), owner=owner)
     for flow in (quiet, other):
         flow.write(out, 0, 0, SYN)
     out.clear()
@@ -106,7 +106,7 @@ def test_a_quiet_flow_keeps_no_other_flow_alive() -> None:
 @pytest.mark.parametrize("first", [(0, 5), (2**32 - 3, 2**32 - 1), (2**31, 2**31 - 1)])
 def test_a_packet_can_be_taken_apart_again(host: str, first: tuple[int, int]) -> None:
     """Regardless of how much the sides have sent since."""
-    flow = Flow(Endpoint(host, 50000), Endpoint(host, 6379), first)
+    flow = TcpFlow(Endpoint(host, 50000), Endpoint(host, 6379), first)
     made: list[tuple[bytes, tuple[int, int, int]]] = []
     sent = [-1, -1]
     said = [
@@ -133,7 +133,7 @@ def test_a_packet_can_be_taken_apart_again(host: str, first: tuple[int, int]) ->
 @pytest.mark.parametrize("host", ["10.0.0.1", "fd00::1"])
 def test_blocks_are_written_completely_into_a_used_buffer(host: str) -> None:
     """Every byte of them is set, whatever was there before."""
-    flow, out = Flow(Endpoint(host, 50000), Endpoint(host, 6379), (2**32 - 5, 77)), Blocks()
+    flow, out = TcpFlow(Endpoint(host, 50000), Endpoint(host, 6379), (2**32 - 5, 77)), Blocks()
     said: list[tuple[int, int, bytes, tuple[str, ...]]] = [
         (0, SYN, b"", ()), (1, SYN, b"", ("two", "comments")), (0, 0, b"", ()), (0, PUSH, b"abc", ("one",)),
         (1, PUSH, bytes(range(200)), ()), (1, PUSH, b"\xff" * 21, ()), (0, PUSH, b"abcd", ("",)), (0, FIN, b"", ()),
@@ -143,7 +143,9 @@ def test_blocks_are_written_completely_into_a_used_buffer(host: str) -> None:
         time = 0x1234_5678_9ABC_DEF0 + filled
         if filled:  # as if an earlier use had left these bytes
             while out.size < 4000:
-                Flow(Endpoint(host, 1), Endpoint(host, 2), (9, 9)).write(out, 2**64 - 1, 0, PUSH, bytes([filled]) * 3000)
+                TcpFlow(Endpoint(host, 1), Endpoint(host, 2), (9, 9)).write(
+                    out, 2**64 - 1, 0, PUSH, bytes([filled]) * 3000
+                )
             out.clear()
         expected = b""
         for side, flags, data, texts in said:
@@ -164,7 +166,7 @@ def urgent(host: str) -> int:
 
 
 def test_a_block_may_be_larger_than_the_buffer_grows_at_a_time() -> None:
-    flow, out = Flow(Endpoint("10.0.0.1", 50000), Endpoint("10.0.0.1", 6379), (0, 5)), Blocks()
+    flow, out = TcpFlow(Endpoint("10.0.0.1", 50000), Endpoint("10.0.0.1", 6379), (0, 5)), Blocks()
     texts = tuple(str(number) * 60_000 for number in range(10))
     flow.write(out, 1, 0, PUSH, b"before")
     flow.write(out, 2, 0, PUSH, b"data", pcapng.comments(texts))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.capture.assembly import Connection
+from tap.capture.assembly import TcpConnection
 from tap.capture.segments import Endpoint
 from tap.capture.tls import MAX_PLACES, MAX_SEGMENTS, PROOF, TlsConnections, TlsFinder
 from tap.recording.player import Player
@@ -136,7 +136,7 @@ def test_beside_a_readable_link_it_is_only_a_remark(said: list[tuple[int, bytes]
 def test_a_sentence_names_a_few_of_many() -> None:
     many = TlsConnections()
     for number in itertools.count(1):
-        many.add(Connection((Endpoint("10.0.0.2", 40000), Endpoint("10.0.0.1", 6378 + number)), from_start=True))
+        many.add(TcpConnection((Endpoint("10.0.0.2", 40000), Endpoint("10.0.0.1", 6378 + number)), from_start=True))
         if number > MAX_PLACES + 5:
             break
     assert str(many).startswith(
@@ -224,7 +224,7 @@ def test_a_sentence_names_all_if_they_are_few(count: int, named: int) -> None:
     few = TlsConnections()
     assert not few
     for number in range(count):
-        few.add(Connection((Endpoint("10.0.0.2", 40000), Endpoint("10.0.0.1", 6379 + number)), from_start=False))
+        few.add(TcpConnection((Endpoint("10.0.0.2", 40000), Endpoint("10.0.0.1", 6379 + number)), from_start=False))
     places = ", ".join(f"between 10.0.0.2:40000 and 10.0.0.1:{6379 + number}" for number in range(named))
     what = "1 connection is TLS" if count == 1 else f"{count} connections are TLS"
     assert str(few).startswith(f"{what} ({places}), and cannot")

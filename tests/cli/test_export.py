@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tap.capture.packets import Flow
+from tap.capture.packets import TcpFlow
 from tap.capture.segments import FIN, Endpoint
 from tap.cli import main
 from tap.cli.ending import endings
@@ -153,7 +153,7 @@ def hole(path: Path) -> None:
 
 def two(path: Path) -> None:
     first, second = synced(SELECT), Wire(50001)
-    second.flow = Flow(Endpoint("127.0.0.1", 50001), Endpoint("127.0.0.1", 6380), (1, 1))
+    second.flow = TcpFlow(Endpoint("127.0.0.1", 50001), Endpoint("127.0.0.1", 6380), (1, 1))
     file(path, first.packets + synced(SELECT, wire=second).packets, "pcapng")
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from tap.cli.options import given, takes
-from tap.config.option import Given, Option, Text, Words
+from tap.config.option import FromText, FromWords, Given, Option
 from tap.units import parse_duration
 
 
@@ -19,12 +19,12 @@ from tap.units import parse_duration
 class Sample:
     wait: Annotated[
         Given[float | str | None, float | None], Option("TIME", "How long.", flags=("--wait-for", "-x"), topic="tls")
-    ] = Given(None, Text(parse_duration))
+    ] = Given(None, FromText(parse_duration))
     count: Annotated[int, Option("N", "How many.", environment="SAMPLE_COUNT")] = field(default_factory=int)
     where: Annotated[Given[Path | str | None, Path | None], Option("FILE", "Where.", topic="links")] = Given(
-        None, Text(Path)
+        None, FromText(Path)
     )
-    words: Annotated[Given[tuple[str, ...], tuple[str, ...]], Option("WORD", "Which.")] = Given((), Words())
+    words: Annotated[Given[tuple[str, ...], tuple[str, ...]], Option("WORD", "Which.")] = Given((), FromWords())
     kind: Annotated[Literal["a", "b"], Option("", "What.")] = "a"
     is_on: Annotated[bool, Option("", "Whether.")] = False
     hidden: Annotated[bool, Option("", "Not here.", on_command_line=False)] = False

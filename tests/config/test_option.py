@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tap.config import Config, LinkConfig
-from tap.config.option import TOPICS, Declared, Option, Text, Words, declared, in_order
+from tap.config.option import TOPICS, Declared, FromText, FromWords, Option, declared, in_order
 from tap.units import parse_duration
 
 OF_TAP = {one.name: one for one in declared(Config)}
@@ -15,14 +15,19 @@ OF_LINK = {one.name: one for one in declared(LinkConfig)}
 
 
 def test_text_is_parsed_and_anything_else_is_taken_unchanged() -> None:
-    read = Text(parse_duration)
+    read = FromText(parse_duration)
     assert (read("10m"), read(5.0), read(None)) == (600, 5.0, None)
-    assert Text(parse_duration, later=True)("10m") == "10m"
+    assert FromText(parse_duration, later=True)("10m") == "10m"
 
 
 def test_one_word_may_stand_for_a_list_and_each_is_parsed() -> None:
-    assert (Words()("a"), Words()(["a", "b"]), Words()(()), Words()(None)) == (("a",), ("a", "b"), (), None)
-    assert Words(str.upper)("a") == ("A",)
+    assert (FromWords()("a"), FromWords()(["a", "b"]), FromWords()(()), FromWords()(None)) == (
+        ("a",),
+        ("a", "b"),
+        (),
+        None,
+    )
+    assert FromWords(str.upper)("a") == ("A",)
 
 
 @pytest.mark.parametrize(

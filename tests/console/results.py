@@ -6,9 +6,9 @@ from typing import Any
 
 from tap.bus import Told
 from tap.replication import events
-from tap.scenario import Result, Verdict
-from tap.scenario.journal import Entry
-from tap.scenario.result import FaultSeen, Resync, StepTaken
+from tap.scenario import Outcome, Result
+from tap.scenario.journal import JournalEntry
+from tap.scenario.result import FaultSeen, ResyncSeen, StepTaken
 
 
 def result(**more: Any) -> Result:
@@ -23,16 +23,19 @@ def result(**more: Any) -> Result:
         "steps": (StepTaken("fault cut", 0.1, 0.0), StepTaken("wait for level", 0.2, 3.0, "not within 3 s")),
         "faults": (FaultSeen("cut-1", "cut [red] mode=reset", 2, ("stream, offset 5", "stream, offset 9"), 0),),
         "resyncs": (
-            Resync("full", 0.1, "first_sync", "it has nothing", 0, 2048),
-            Resync("partial", 0.2, "", "", 5, 10),
-            Resync("partial", 0.3, "", "", 9, 10),
+            ResyncSeen("full", 0.1, "first_sync", "it has nothing", 0, 2048),
+            ResyncSeen("partial", 0.2, "", "", 5, 10),
+            ResyncSeen("partial", 0.3, "", "", 9, 10),
         ),
         "outage": 1.25,
         "resent": 2068,
-        "verdicts": (Verdict("resync", "partial", "full", False), Verdict("link_up", "up", "up", True)),
-        "story": (Entry(0.15, told),),
+        "verdicts": (
+            Outcome("resync", "partial", "full", False),
+            Outcome("link_up", "up", "up", True),
+        ),
+        "story": (JournalEntry(0.15, told),),
     }
     return Result(**{**settings, **more})
 
 
-MET = (Verdict("resync", "partial", "partial", True),)
+MET = (Outcome("resync", "partial", "partial", True),)

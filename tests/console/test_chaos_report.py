@@ -9,8 +9,8 @@ from tap.bus import Told
 from tap.console import chaos_report
 from tap.console.terminal import Terminal
 from tap.replication import events
-from tap.scenario import Verdict, library
-from tap.scenario.journal import Entry
+from tap.scenario import Outcome, library
+from tap.scenario.journal import JournalEntry
 from tap.scenario.result import FaultSeen
 from tests.console.results import MET, result
 
@@ -67,7 +67,7 @@ def test_an_unmet_run_is_reported_with_everything_about_it() -> None:
 
 def test_an_event_without_a_connection_belongs_to_the_tap_or_to_a_link() -> None:
     armed = events.FaultArmed(fault="a", spec="cut name=a", seed=1)
-    story = (Entry(0.1, Told(0.0, "", 0, "", armed)), Entry(0.2, Told(0.0, "main", 0, "", armed)))
+    story = (JournalEntry(0.1, Told(0.0, "", 0, "", armed)), JournalEntry(0.2, Told(0.0, "main", 0, "", armed)))
     said = shown(chaos_report.trouble(result(story=story)))
     assert [line.split()[2:4] for line in said.splitlines() if " armed: " in line] == [
         ["tap", "fault"],
@@ -76,9 +76,9 @@ def test_an_event_without_a_connection_belongs_to_the_tap_or_to_a_link() -> None
 
 
 def test_the_matrix_has_a_column_for_each_server_with_its_outcome() -> None:
-    exits = (Verdict("replica_exits", "", "", True),)
-    differ = (Verdict("converged", "different", "different", True),)
-    zombie = (Verdict("zombie", "", "", True), *differ)
+    exits = (Outcome("replica_exits", "", "", True),)
+    differ = (Outcome("converged", "different", "different", True),)
+    zombie = (Outcome("zombie", "", "", True), *differ)
     said = shown(
         chaos_report.matrix(
             [

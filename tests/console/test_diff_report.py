@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tap.console.diff_report import json_line, json_summary, line, summary
-from tap.operate.comparison.comparison import Compared, Side
+from tap.operate.comparison.comparison import Compared, ComparedSide
 from tap.operate.comparison.difference import Difference, Entry, How
 from tap.rdb.tokens import HASH, MODULE_VALUE, NONE, SET, STREAM_VALUE, STRING
 
@@ -69,8 +69,8 @@ def done(
 ) -> Compared:
     differing = sum(number for how, number in by_how.items() if how != "not_comparable")
     return Compared(
-        a=Side("dump.rdb", 1), b=Side("10.0.0.5:6379", 2), differing=differing, by_how=by_how, vanished=vanished,
-        expired=expired, close_expiries=close, lacking=lacking,
+        a=ComparedSide("dump.rdb", 1), b=ComparedSide("10.0.0.5:6379", 2), differing=differing, by_how=by_how,
+        vanished=vanished, expired=expired, close_expiries=close, lacking=lacking,
     )  # fmt: skip
 
 

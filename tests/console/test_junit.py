@@ -11,7 +11,7 @@ from tap.bus import Told
 from tap.console import junit
 from tap.errors import EnvironmentFailure
 from tap.replication import events
-from tap.scenario.journal import Entry
+from tap.scenario.journal import JournalEntry
 from tests.console.results import MET, result
 
 RESULTS = [
@@ -58,7 +58,7 @@ def test_a_case_gives_its_outcome_and_how_to_repeat_it(root: ElementTree.Element
 
 def test_an_unmet_run_includes_its_story(tmp_path: Path) -> None:
     armed = events.FaultArmed(fault="a", spec="cut name=a", seed=1)
-    told = result(story=(Entry(0.1, Told(0.0, "", 0, "", armed)), *result().story), logs={"master": "one\ntwo\n"})
+    told = result(story=(JournalEntry(0.1, Told(0.0, "", 0, "", armed)), *result().story), logs={"master": "one\ntwo\n"})
     junit.write(tmp_path / "x", [told])
     lines = (ElementTree.parse(tmp_path / "x").findtext(".//system-out") or "").splitlines()
     assert lines[:3] == [

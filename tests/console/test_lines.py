@@ -17,7 +17,7 @@ from typing import TextIO
 import pytest
 
 from tap.bus import Told
-from tap.console.lines import Journal, LineWriter, json_line, json_lines, log_line, log_lines
+from tap.console.lines import ConciseLog, LineWriter, json_line, json_lines, log_line, log_lines
 from tap.console.sentences import sentence
 from tap.replication import events
 from tap.replication.events import Event, Side
@@ -35,7 +35,7 @@ def test_a_line_of_the_log_names_time_link_and_replica() -> None:
 
 
 def test_an_absent_master_is_reported_once_a_minute() -> None:
-    journal = Journal()
+    journal = ConciseLog()
     said: list[str] = []
 
     def tell(second: int, event: Event) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tap import export
-from tap.capture.packets import Flow
+from tap.capture.packets import TcpFlow
 from tap.capture.segments import Endpoint
 from tap.errors import ConfigError, RecordingError
 from tap.export import exports
@@ -114,7 +114,7 @@ def test_each_filter_selects_its_rows(
     packets: list[tuple[int, bytes]] = []
     for port, replid, db, key in ((6379, REPLID, "3", "one"), (6380, "f" * 40, "4", "two")):
         wire = Wire(50_000 + port)
-        wire.flow = Flow(Endpoint("127.0.0.1", 50_000 + port), Endpoint("127.0.0.1", port), (5, 9))
+        wire.flow = TcpFlow(Endpoint("127.0.0.1", 50_000 + port), Endpoint("127.0.0.1", port), (5, 9))
         wire.now += port
         wire.open()
         wire.send(0, asks(BASE, replid))

@@ -22,7 +22,7 @@ from tap.capture.concatenated_captures import count_parts
 from tap.capture.files import check
 from tap.capture.pcap import KINDS, NotACapture, reader_for
 from tap.capture.pcapng import Packet
-from tap.console.lines import Journal, json_line
+from tap.console.lines import ConciseLog, json_line
 from tap.console.stats_report import report
 from tap.errors import RecordingError
 from tap.recording.comments import LinkState, state_json
@@ -499,7 +499,7 @@ def _all(path: Path, player: Player) -> None:
 
 def _shown(path: Path) -> Iterator[str]:
     """As lines, and as JSON objects."""
-    journal, once, lines = Journal(), SeenCommands(), []
+    journal, once, lines = ConciseLog(), SeenCommands(), []
 
     def hear(told: Told) -> None:
         once.first(told, counts=True)

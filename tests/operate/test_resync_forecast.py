@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tap.operate.resync_forecast import Forecast, forecast
-from tap.servers.info import Info, Replication
+from tap.servers.info import Info, ReplicationSection
 
 MINE, OTHER = "a" * 40, "b" * 40
 MASTER = {
@@ -29,7 +29,7 @@ REPLICA = MASTER | {
 }
 
 
-def replication(fields: dict[str, Any]) -> Replication:
+def replication(fields: dict[str, Any]) -> ReplicationSection:
     return Info.parse("\r\n".join(f"{name}:{value}" for name, value in fields.items())).replication
 
 

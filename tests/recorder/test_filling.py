@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from tap.capture.packets import Blocks, Flow
+from tap.capture.packets import Blocks, TcpFlow
 from tap.capture.pcapng import Packet, PcapngReader, heading
 from tap.capture.segments import PUSH, Endpoint
 from tap.recorder import filling as module
@@ -44,7 +44,7 @@ class Disk:
 class Connection:
     def __init__(self, log: list[str], name: str, *, is_dialled: bool = True) -> None:
         self.name = name
-        self.tcp = Flow(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), (1, 1)) if is_dialled else None
+        self.tcp = TcpFlow(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), (1, 1)) if is_dialled else None
         self.comments: list[str] = []
         self.asked = 0
         self._log = log

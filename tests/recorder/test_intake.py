@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Bus, Told
-from tap.capture.packets import Flow
+from tap.capture.packets import TcpFlow
 from tap.capture.pcapng import PcapngReader, heading
 from tap.capture.segments import MAX_DATA, PUSH, Endpoint
 from tap.recorder import filling
@@ -41,8 +41,8 @@ class Careful(Intake):
         self.taken.append((number, bytes(data), begin))
 
 
-def flow() -> Flow:
-    return Flow(Endpoint("10.0.0.1", 4000), Endpoint("10.0.0.2", 6379), (1000, 2000))
+def flow() -> TcpFlow:
+    return TcpFlow(Endpoint("10.0.0.1", 4000), Endpoint("10.0.0.2", 6379), (1000, 2000))
 
 
 def gathered(gathering: Gathering) -> list[bytes]:

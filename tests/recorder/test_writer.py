@@ -14,7 +14,7 @@ import pytest
 
 from tap.capture import pcapng
 from tap.capture.output import Output
-from tap.capture.packets import Blocks, Flow
+from tap.capture.packets import Blocks, TcpFlow
 from tap.capture.rotation import Rotation
 from tap.capture.segments import PUSH, Endpoint
 from tap.recorder import writer
@@ -39,7 +39,7 @@ class Desk:
         self.asked: list[float] = []  # when the gathered packets were asked for
         self.gathering = Gathering(lambda: self.asked.append(time.monotonic()))
         self.rotation = Rotation(path, rotate, keep)
-        self.flow = Flow(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), (1, 1))
+        self.flow = TcpFlow(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), (1, 1))
         self.output = Output(path if not rotate else self.rotation.next(), HEADING)
         self.writer = Writer(
             self.output,

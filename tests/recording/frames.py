@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 
-from tap.capture.packets import Flow
+from tap.capture.packets import TcpFlow
 from tap.capture.segments import PUSH, Endpoint
 from tests.recording.support import next_packets, plain_sum
 
@@ -16,7 +16,7 @@ SIXES = Endpoint("fd00::1", 50000), Endpoint("fd00::2", 6379)
 
 
 def ip(data: bytes = b"hello", ends: tuple[Endpoint, Endpoint] = ENDS) -> bytes:
-    (packet,) = next_packets(Flow(*ends, (100, 200)), 0, PUSH, data)
+    (packet,) = next_packets(TcpFlow(*ends, (100, 200)), 0, PUSH, data)
     return packet
 
 

@@ -25,7 +25,7 @@ from tap import Address, Config, LinkConfig
 from tap.bus import Bus
 from tap.capture import pcapng
 from tap.capture.output import Output
-from tap.capture.packets import Blocks, Flow
+from tap.capture.packets import Blocks, TcpFlow
 from tap.capture.pcapng import Packet, PcapngReader
 from tap.capture.segments import FIN, SYN
 from tap.recorder.recorded_connection import RecordedConnection
@@ -61,7 +61,7 @@ def block(time: int, data: bytes, comments: Sequence[str] = ()) -> bytes:
     return struct.pack("<II", 6, 12 + len(body)) + body + struct.pack("<I", 12 + len(body))
 
 
-def next_packets(flow: Flow, side: int, flags: int, data: bytes = b"") -> list[bytes]:
+def next_packets(flow: TcpFlow, side: int, flags: int, data: bytes = b"") -> list[bytes]:
     """The packets that hold the side's next bytes."""
     out = Blocks()
     flow.write(out, 0, side, flags, data)

@@ -12,7 +12,7 @@ import pytest
 
 from tap.bus import Told
 from tap.capture.pcapng import Packet
-from tap.console.lines import Journal
+from tap.console.lines import ConciseLog
 from tap.recording.player import Player
 from tap.recording.reader import nothing, read
 from tap.replication import events
@@ -78,7 +78,7 @@ def test_cut_packets_are_reported_once_and_whole_ones_are_read() -> None:
     assert player.remarks == ["42 packets were cut to 96 bytes: capture with -s 0 (tcpdump, dumpcap, tshark)"]
     assert len(player.account.lines()) == 3
     assert all(gap.is_cut for gap in of(heard, events.RecordingGap))
-    journal = Journal()
+    journal = ConciseLog()
     lines = [line for one in heard if (line := journal(one)) is not None]
     assert len([line for line in lines if "NOT RECORDED" in line]) == 1
     assert any(line.endswith("; packets are cut short, and further ones are not reported one by one") for line in lines)
@@ -134,7 +134,7 @@ def test_a_command_between_two_cut_packets_is_read() -> None:
     heard = told(cut(wire.packets, 200), every_command=True)
     assert [one.args[-1] for one in of(heard, events.Command) if one.name == "INCR"] == [b"n:%d" % n for n in range(10)]
     assert all(one.offset is not None for one in of(heard, events.Command))
-    journal = Journal()
+    journal = ConciseLog()
     lines = [line for one in heard if (line := journal(one)) is not None and "INCR" not in line]
     assert len([line for line in lines if "NOT RECORDED" in line or "the stream begins" in line]) == 3
 

@@ -21,7 +21,7 @@ from tap.recording.comments import (
     MAX_NUMBER,
     Comment,
     LinkState,
-    Opening,
+    OpeningComment,
     parse,
     recording_json,
     state_json,
@@ -293,7 +293,7 @@ ADDRESSES = {"link": "a", "connection": 7, "peer": "b:1", "master": "c:2"}
 
 
 def test_a_connection_is_opened_by_all_of_its_names() -> None:
-    assert said(event="link_opened", **ADDRESSES).opening == Opening("a", 7, "b:1", "c:2")
+    assert said(event="link_opened", **ADDRESSES).opening == OpeningComment("a", 7, "b:1", "c:2")
     assert said(event="link_opened", **ADDRESSES).connection == 7
     assert said(event="link_closed", **ADDRESSES).opening is None
     for name in ADDRESSES:

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.recording.rejoining import Found, Rejoining
+from tap.recording.rejoining import Rejoined, Rejoining
 from tests.relay.wire import command
 
 REST = b"x\r\n" * 3
@@ -42,7 +42,7 @@ def test_bytes_that_may_begin_a_command_are_kept() -> None:
     assert search.feed(command("SET", "a", "1")) is None
     assert search.begins_with_command
     assert (search.kept, search.kept_offset) == (len(command("SET", "a", "1")), 10)
-    assert search.close() == Found(command("SET", "a", "1"), 0, 10)
+    assert search.close() == Rejoined(command("SET", "a", "1"), 0, 10)
 
 
 def test_without_a_command_nothing_is_found() -> None:

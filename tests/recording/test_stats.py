@@ -23,10 +23,10 @@ from tap.recording.stats import (
     SLOT_SECONDS,
     Batch,
     Busiest,
-    Course,
     DbKey,
     Frequent,
     Stats,
+    TrafficCourse,
 )
 from tap.replication import events
 from tap.replication.events import Role
@@ -67,7 +67,7 @@ TIMES = st.floats(0, 7 * DAY, allow_nan=False)
 @given(st.lists(st.tuples(TIMES, st.integers(1, 10**9)), min_size=1, max_size=50), st.integers(1, 200))
 def test_nothing_in_the_course_is_lost(came: list[tuple[float, int]], columns: int) -> None:
     came.sort()
-    course = Course()
+    course = TrafficCourse()
     for time, size in came:
         slot = course.at(time)
         slot.bytes += size
@@ -81,14 +81,14 @@ def test_nothing_in_the_course_is_lost(came: list[tuple[float, int]], columns: i
 
 
 def test_a_single_moment_has_a_course() -> None:
-    course = Course()
+    course = TrafficCourse()
     course.at(5.0).bytes += 7
     course.at(5.0).commands += 1
     assert sum(part.bytes for part in course.over(5.0, 10)) == pytest.approx(7)
 
 
 def test_a_burst_in_the_middle_of_a_week_is_visible_in_the_chart() -> None:
-    course = Course()
+    course = TrafficCourse()
     for time, size in ((0.0, 1), (3.5 * DAY, 1000), (7 * DAY, 1)):
         slot = course.at(time)
         slot.bytes += size
@@ -107,7 +107,7 @@ def test_the_busiest_second_is_exact_however_long_it_took() -> None:
 
 
 def test_a_course_of_two_moments_is_spread_over_their_slots_alone() -> None:
-    course = Course()
+    course = TrafficCourse()
     for time, size in ((10.0, 4), (10.5, 6)):
         slot = course.at(time)
         slot.bytes, slot.commands, slot.marks = size, 1, size
@@ -120,7 +120,7 @@ def test_a_course_of_two_moments_is_spread_over_their_slots_alone() -> None:
 
 
 def test_a_slot_over_two_parts_is_shared_by_time() -> None:
-    course = Course()
+    course = TrafficCourse()
     course.seconds = 1.0
     slot = course.at(0.0)
     slot.bytes, slot.commands = 10, 20
@@ -132,7 +132,7 @@ def test_a_slot_over_two_parts_is_shared_by_time() -> None:
 
 def test_slots_grow_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SLOTS", 4)
-    course = Course()
+    course = TrafficCourse()
     for number in range(9):
         slot = course.at(1.0 + number * SLOT_SECONDS * 1.0001)
         slot.bytes, slot.marks = slot.bytes + 1, slot.marks | 1 << number

@@ -13,7 +13,7 @@ from typing import Any
 
 from tap.bus import Told
 from tap.capture import pcapng
-from tap.capture.packets import Flow
+from tap.capture.packets import TcpFlow
 from tap.capture.pcapng import Packet
 from tap.capture.segments import FIN, PUSH, SYN, Endpoint
 from tap.recording.history import Chapter, Marks, Read, copy_chapter
@@ -36,7 +36,7 @@ class Wire:
     """One connection, as packets of raw IP; a millisecond passes with each."""
 
     def __init__(self, port: int = 50000, hosts: tuple[str, str] = ("127.0.0.1", "127.0.0.1")) -> None:
-        self.flow = Flow(Endpoint(hosts[0], port), Endpoint(hosts[1], 6379), (5, 2**32 - 10))
+        self.flow = TcpFlow(Endpoint(hosts[0], port), Endpoint(hosts[1], 6379), (5, 2**32 - 10))
         self.packets: list[tuple[int, bytes]] = []
         self.now = 10**18
 

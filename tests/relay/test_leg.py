@@ -11,7 +11,7 @@ import pytest
 
 from tap.relay.buffers import Buffers
 from tap.relay.leg import EARLY_BYTES, Leg, pause_again
-from tap.relay.share import BUFFER_SIZE, FIRST_READ, Account
+from tap.relay.share import BUFFER_SIZE, FIRST_READ, LinkAccount
 from tap.replication.events import Side
 
 
@@ -62,7 +62,7 @@ class Owner:
     def __init__(self, buffers: Buffers) -> None:
         self.told: list[tuple[Any, ...]] = []
         self.skips: float = 0
-        self.account = Account(buffers.thread)
+        self.account = LinkAccount(buffers.thread)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *arguments: self.told.append(

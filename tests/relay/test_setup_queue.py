@@ -13,7 +13,7 @@ import pytest
 
 from tap import Address, Config, LinkConfig
 from tap.relay.setup_queue import CONNECTION, SetupQueue
-from tap.relay.share import COSTLY_PART, LONG, Account, Thread
+from tap.relay.share import COSTLY_PART, LONG, LinkAccount, Thread
 from tap.replication import events
 from tests.jumping import acted
 from tests.relay.certificates import Certificates
@@ -67,7 +67,7 @@ def test_beside_a_brief_link_connections_begin_one_after_the_other_even_if_each_
     async def story() -> None:
         line, loop = Line(), asyncio.get_running_loop()
         if is_beside:
-            brief = Account(line.thread)
+            brief = LinkAccount(line.thread)
             brief.is_beside(line.now)
             brief.is_waited_for(line.now, False)
         begin = loop.time()
@@ -85,7 +85,7 @@ def test_links_make_room_only_while_steps_wait(waiting: int) -> None:
 
     async def story() -> None:
         line = Line()
-        link = Account(line.thread)
+        link = LinkAccount(line.thread)
         for _ in range(waiting):
             line.setup_queue.add(line.step("other", CONNECTION), is_first=False)
         await line.setup_queue.turn(is_first=True)

@@ -25,8 +25,8 @@ from tap.relay.share import (
     TURN,
     WARNED,
     WINDOW,
-    Account,
-    Share,
+    LegShare,
+    LinkAccount,
     Thread,
     Turns,
 )
@@ -76,8 +76,8 @@ class Peer:
         link: Peer | None = None,
     ) -> None:
         self.loop, self.cost, self.pause, self.most = loop, cost, pause, size
-        self.account: Account = Account(loop.thread) if link is None else link.account
-        self.share = Share(self.account, loop.time, loop.time)
+        self.account: LinkAccount = LinkAccount(loop.thread) if link is None else link.account
+        self.share = LegShare(self.account, loop.time, loop.time)
         self.next = 0.0
         self.rests = False
         self.reads = self.bytes = 0
@@ -265,7 +265,7 @@ class Clocks:
         self.now = self.spent = 0.0
         self.asked = 0
         self.thread = Thread()
-        self.share = Share(Account(self.thread), lambda: self.now, self.cpu)
+        self.share = LegShare(LinkAccount(self.thread), lambda: self.now, self.cpu)
 
     def beside(self, other: object) -> None:
         """A brief link was read."""
@@ -368,7 +368,7 @@ def test_bytes_moved_by_the_kernel_count_as_bytes_of_the_read() -> None:
 def test_compiled_and_uncompiled_code_decide_the_same() -> None:
     def story(module: Any) -> list[tuple[int, float, bool]]:
         now, rng, thread = [0.0], Random(7), module.Thread()
-        shares = [module.Share(module.Account(thread), lambda: now[0], lambda: now[0] * 0.9) for _ in range(4)]
+        shares = [module.LegShare(module.LinkAccount(thread), lambda: now[0], lambda: now[0] * 0.9) for _ in range(4)]
         told = []
         for _ in range(5000):
             share = rng.choice(shares)

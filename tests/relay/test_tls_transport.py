@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tap import Address, Config, LinkConfig, Tap
-from tap.console.lines import Journal
+from tap.console.lines import ConciseLog
 from tap.console.sentences import is_alarming, sentence
 from tap.errors import ConfigError
 from tap.replication import events
@@ -496,7 +496,7 @@ def test_a_log_reports_once_a_master_that_never_comes_up(listener: socket.socket
                         master.shake_hands()
                     master._flush()
                     tap.wait_for(events.LinkClosed, number)
-    journal = Journal()
+    journal = ConciseLog()
     lines = [line for told in tap.told if (line := journal(told))]
     assert len([line for line in lines if "TLS with the master" in line]) == 1
     assert len([line for line in lines if "requires a client certificate" in line]) == 1

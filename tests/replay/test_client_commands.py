@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tap.errors import RecordingError
 from tap.glob import matcher
 from tap.replay import client_commands
-from tap.replay.client_commands import MAX_DBS, Choice, ClientCommands, Entry, keys, whole_until
+from tap.replay.client_commands import MAX_DBS, Choice, ClientCommands, ExpectedReply, keys, whole_until
 from tests.relay.wire import command
 
 Words = tuple[str, ...]
@@ -46,20 +46,20 @@ def write(file: int, data: bytes) -> int:
 
 def sent(
     file: int, data: bytes, choice: Choice | None = None, ends: list[int] | None = None, start: int = 0, db: int = -1
-) -> tuple[list[Words], list[Entry], ClientCommands]:
+) -> tuple[list[Words], list[ExpectedReply], ClientCommands]:
     """The words of everything sent, and the entries, of a stream taken up to these ends."""
     size = write(file, data)
     chosen = ClientCommands(file, start, db, choice or Choice())
     reader = hiredis.Reader(encoding="utf-8")
     found: list[Words] = []
-    entries: list[Entry] = []
+    entries: list[ExpectedReply] = []
     for end in [*sorted(one for one in ends or [] if start < one < size), size]:
-        batch = chosen.take(end)
-        for part in batch.parts:
+        pipeline = chosen.take(end)
+        for part in pipeline.parts:
             reader.feed(part if isinstance(part, bytes) else os.pread(file, part[1] - part[0], part[0]))
         while (words := reader.gets()) is not False:
             found.append(tuple(words))
-        entries += batch.entries
+        entries += pipeline.entries
     assert len(entries) == len(found)  # each has a reply
     return found, entries, chosen
 
@@ -101,9 +101,9 @@ def test_filters_keep_the_db_and_the_transaction(file: int, choice: Choice, expe
 
 def test_all_commands_can_go_to_one_db(file: int) -> None:
     size = write(file, packed(STREAM))
-    batch = ClientCommands(file, 0, -1, only(dbs=(3,)), to_db=7).take(size)
-    assert batch.parts[0] == command("SELECT", "7")
-    assert batch.dbs == {7}
+    pipeline = ClientCommands(file, 0, -1, only(dbs=(3,)), to_db=7).take(size)
+    assert pipeline.parts[0] == command("SELECT", "7")
+    assert pipeline.dbs == {7}
 
 
 def test_commands_with_an_unknown_db_are_counted(file: int) -> None:
@@ -216,10 +216,10 @@ def test_a_command_in_another_db_stays_within_it(file: int) -> None:
     size = write(file, packed(REACHING))
     chosen = ClientCommands(file, 0, -1, only(dbs=(5,)), to_db=7)
     reader = hiredis.Reader(encoding="utf-8")
-    batch = chosen.take(size)
-    for part in batch.parts:
+    pipeline = chosen.take(size)
+    for part in pipeline.parts:
         reader.feed(part if isinstance(part, bytes) else os.pread(file, part[1] - part[0], part[0]))
-    found = [tuple(reader.gets()) for _ in batch.entries]
+    found = [tuple(reader.gets()) for _ in pipeline.entries]
     assert found == [select(7), FLUSHDB, ("COPY", "a", "b", "REPLACE"), ("DEL", "a")]
     assert not reader.gets()
     assert chosen.unfilled == 1  # SWAPDB 5 6
@@ -331,11 +331,11 @@ def test_entries_are_positions_in_the_file_wherever_reading_began(file: int) -> 
     for selected in (0, -1):
         write(file, before + first + second)
         chosen = ClientCommands(file, len(before), 0, Choice(), selected=selected)
-        batch = chosen.take(len(before + first + second))
+        pipeline = chosen.take(len(before + first + second))
         begin, middle, end = len(before), len(before + first), len(before + first + second)
         plain = [(begin, middle, 0, False), (middle, end, 0, False)]
-        assert batch.entries == ([] if selected == 0 else [(begin, begin, 0, True)]) + plain
-        assert batch.parts[-1] == (begin, end)
+        assert pipeline.entries == ([] if selected == 0 else [(begin, begin, 0, True)]) + plain
+        assert pipeline.parts[-1] == (begin, end)
 
 
 def test_endless_dbs_are_not_all_noted(file: int) -> None:

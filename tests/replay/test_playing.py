@@ -345,7 +345,7 @@ def test_the_account_is_that_of_the_first_reading_and_a_stop_is_obeyed(monkeypat
     assert asked == [([Path("one.pcapng")], player) for player in players]
     assert one._account is players[0].account
     one._stop.set()
-    with pytest.raises(master._Stopped):
+    with pytest.raises(master._Closed):
         one._read(players[0])
 
 

@@ -22,7 +22,7 @@ import pytest
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.recording.history import Index, Marks, Stretch
 from tap.replay import sender as module
-from tap.replay.client_commands import Batch, Choice
+from tap.replay.client_commands import Choice, Pipeline
 from tap.replay.sender import Interrupted, Sender
 from tap.replay.stream_parts import StreamPart, copied, part_between, streams_of
 from tests.jumping import acted
@@ -511,16 +511,16 @@ def test_the_window_is_limited_by_commands_and_bytes(file: IO[bytes], waiting: i
     assert one._has_room(end) == has_room
 
 
-def test_a_batch_is_sent_in_pieces_of_about_a_chunk(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipeline_is_sent_in_pieces_of_about_a_chunk(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 10)
     file.write(bytes(range(100)))
     file.flush()
     data = bytes(range(100))
-    pieces = list(module._pieces(file.fileno(), Batch([b"abc", (5, 9), b"de", (9, 44), (50, 53), b"fg"], [])))
+    pieces = list(module._pieces(file.fileno(), Pipeline([b"abc", (5, 9), b"de", (9, 44), (50, 53), b"fg"], [])))
     assert b"".join(pieces) == b"abc" + data[5:9] + b"de" + data[9:44] + data[50:53] + b"fg"
     assert [len(piece) for piece in pieces] == [19, 10, 10, 10]
-    assert list(module._pieces(file.fileno(), Batch([(0, 10)], []))) == [data[:10]]
-    assert list(module._pieces(file.fileno(), Batch())) == []
+    assert list(module._pieces(file.fileno(), Pipeline([(0, 10)], []))) == [data[:10]]
+    assert list(module._pieces(file.fileno(), Pipeline())) == []
 
 
 # ---- dbs and reports ----

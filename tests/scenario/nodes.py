@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as Unreachable
 
-from tap.servers.info import Info, Replication
+from tap.servers.info import Info, ReplicationSection
 from tests.servers import infos
 
 
@@ -28,10 +28,10 @@ class Node:
             raise Unreachable("gone")
         return infos.info(found)
 
-    async def replication(self) -> Replication:
+    async def replication(self) -> ReplicationSection:
         return (await self.info("replication")).replication
 
-    async def maybe_replication(self) -> Replication | None:
+    async def maybe_replication(self) -> ReplicationSection | None:
         try:
             return await self.replication()
         except Unreachable:

@@ -12,7 +12,7 @@ from tap.replication import events
 from tap.replication.events import Event, Role, Share, Side
 from tap.scenario.accounts import Checked, accounts, check, uncut
 from tap.scenario.backlog_commands import BacklogCommands
-from tap.scenario.journal import Entry
+from tap.scenario.journal import JournalEntry
 from tests.relay.wire import command
 
 A = "a" * 40
@@ -20,15 +20,15 @@ BASE, START = 1000, 500  # the offset before the first byte of the stream, and t
 PING, SET, INCR = command("PING"), command("SET", "a", "b"), command("INCR", "a")
 
 
-def entry(at: float, event: Event, connection: int = 1) -> Entry:
-    return Entry(at, Told(at, "main", connection, "", event))
+def entry(at: float, event: Event, connection: int = 1) -> JournalEntry:
+    return JournalEntry(at, Told(at, "main", connection, "", event))
 
 
-def started() -> Entry:
+def started() -> JournalEntry:
     return entry(0.0, events.StreamStarted(start=START, end=START, replid=A, offset=BASE, db=0))
 
 
-def batch(names: dict[str, int], begin: int, end: int, wrong: int = 0) -> Entry:
+def batch(names: dict[str, int], begin: int, end: int, wrong: int = 0) -> JournalEntry:
     """Commands in bytes of the stream."""
     event = events.Commands(
         start=START + begin, end=START + end, offset=BASE + end + wrong, count=sum(names.values()), bytes=end - begin,
@@ -37,7 +37,7 @@ def batch(names: dict[str, int], begin: int, end: int, wrong: int = 0) -> Entry:
     return entry(1.0, event)
 
 
-def fired(text: str, offset: int | None, at: float = 2.0, side: Side = Side.MASTER, wrong: int = 0) -> Entry:
+def fired(text: str, offset: int | None, at: float = 2.0, side: Side = Side.MASTER, wrong: int = 0) -> JournalEntry:
     position = START if offset is None else START + offset - BASE
     event = events.FaultFired(
         fault="one", spec="cut", text=text, side=side, phase="stream", position=position + wrong, offset=offset, bytes=0
@@ -45,7 +45,7 @@ def fired(text: str, offset: int | None, at: float = 2.0, side: Side = Side.MAST
     return entry(at, event)
 
 
-def closed(offset: int, text: str = "cut by fault one") -> Entry:
+def closed(offset: int, text: str = "cut by fault one") -> JournalEntry:
     event = events.LinkClosed(
         by=Side.TAP, how="reset", text=text, role=Role.REPLICA, phase="stream", offset=offset, bytes_from_master=0,
         bytes_from_replica=0,
@@ -53,11 +53,11 @@ def closed(offset: int, text: str = "cut by fault one") -> Entry:
     return entry(2.1, event)
 
 
-def ack(offset: int, at: float) -> Entry:
+def ack(offset: int, at: float) -> JournalEntry:
     return entry(at, events.Ack(start=0, end=1, offset=offset, fsynced=None, lag_bytes=0, lag_seconds=0.0))
 
 
-def asks_again(offset: int, granted: int | None = None) -> list[Entry]:
+def asks_again(offset: int, granted: int | None = None) -> list[JournalEntry]:
     found: list[Event] = [events.PsyncRequested(start=0, end=1, replid=A, offset=offset)]
     if granted is not None:
         found += [
@@ -76,7 +76,7 @@ def record() -> BacklogCommands:
 FIRST, SECOND, THIRD, LAST = record().ends
 
 
-def problems(*told: Entry, **more: Any) -> dict[str, str]:
+def problems(*told: JournalEntry, **more: Any) -> dict[str, str]:
     """The findings by name."""
     checked = Checked()
     check(told, more.pop("record", record()), checked, **more)
@@ -122,7 +122,7 @@ def test_a_true_story_is_compared_and_accepted() -> None:
         (asks_again(FIRST + 1, FIRST + 1), "offsets", f"on main/2 the replica asked for byte {FIRST + 1}"),
     ],
 )
-def test_each_false_report_is_named_once(told: list[Entry], name: str, found: str) -> None:
+def test_each_false_report_is_named_once(told: list[JournalEntry], name: str, found: str) -> None:
     said = problems(started(), *told, *told[:1])
     assert list(said) == [name]
     assert found in said[name]
@@ -294,7 +294,9 @@ def test_of_the_commands_that_did_not_come_the_first_are_named(has: int) -> None
         ([], False),
     ],
 )
-def test_only_soon_after_an_acknowledgement_a_cut_shows_what_the_replica_has(told: list[Entry], is_wrong: bool) -> None:
+def test_only_soon_after_an_acknowledgement_a_cut_shows_what_the_replica_has(
+    told: list[JournalEntry], is_wrong: bool
+) -> None:
     cut = [fired("cut with RST", THIRD), closed(THIRD)]
     assert bool(problems(started(), *told, *cut, *asks_again(FIRST + 1))) is is_wrong
 
@@ -303,7 +305,7 @@ def test_what_is_no_continuation_of_a_cut_is_not_compared_with_it() -> None:
     acked, cut = ack(FIRST, 1.9), fired("cut with RST", THIRD)
     again = asks_again(FIRST + 1)
     assert problems(started(), acked, cut, closed(THIRD), *again)
-    elsewhere = [Entry(3.0, Told(3.0, "back", 2, "", again[0].event))]
+    elsewhere = [JournalEntry(3.0, Told(3.0, "back", 2, "", again[0].event))]
     assert not problems(started(), acked, cut, closed(THIRD), *elsewhere)
     assert not problems(acked, cut, closed(THIRD), *again), "no stream was seen"
     assert not problems(started(), acked, cut, closed(THIRD, "the replica hung up"), *again)

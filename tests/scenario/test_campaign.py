@@ -21,7 +21,7 @@ from tap.scenario import Result, library, load
 from tap.scenario import campaign as campaigns
 from tap.scenario.campaign import Campaign, GivenPair, new_seed
 from tap.scenario.load import Scenario
-from tap.scenario.result import Verdict
+from tap.scenario.result import Outcome
 from tap.servers.embedded import version_of
 from tap.url import Url
 from tests.conftest import need
@@ -185,7 +185,7 @@ class Runs:
             self.now -= 1
         if self.fails is not None:
             raise self.fails
-        verdict = Verdict("resync", "full", "none", self.met(seed))
+        verdict = Outcome("resync", "full", "none", self.met(seed))
         return Result(scenario=scenario.name, title="", server=pair.version, seed=seed, verdicts=(verdict,))
 
     @contextlib.asynccontextmanager

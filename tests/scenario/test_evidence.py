@@ -20,15 +20,15 @@ from tap.replication import events
 from tap.replication.events import Channel, Event, Reason, Side, Transfer
 from tap.scenario import evidence
 from tap.scenario.accounts import Checked
-from tap.scenario.evidence import Inspection
-from tap.scenario.journal import Entry, Journal
-from tap.scenario.judge import Evidence
+from tap.scenario.evidence import EvidenceCollector
+from tap.scenario.journal import Journal, JournalEntry
+from tap.scenario.judge import RunEvidence
 from tap.scenario.load import Expect
-from tap.scenario.pair_difference import Difference
+from tap.scenario.pair_difference import PairDifference
 from tap.scenario.result import StepTaken
-from tap.scenario.stage import Sample
+from tap.scenario.stage import OffsetSample
 from tap.scenario.workload import Noted
-from tap.servers.info import Replication
+from tap.servers.info import ReplicationSection
 from tests.servers.infos import replication
 
 REPLID = "a" * 40
@@ -67,7 +67,7 @@ class Server:
         self.asked.append(len(words))
         return [self.values.get(key) for key in words]
 
-    async def maybe_replication(self) -> Replication:
+    async def maybe_replication(self) -> ReplicationSection:
         return replication(self.infos.pop(0) if len(self.infos) > 1 else self.infos[0])
 
 
@@ -101,7 +101,7 @@ class Play:
         self.since = 0.0
         self.tally = SimpleNamespace(grown=self._grown)
         self.links = ["up"]
-        self.samples: list[Sample | None] = [Sample(100, 100, 100, 100, "up")]
+        self.samples: list[OffsetSample | None] = [OffsetSample(100, 100, 100, 100, "up")]
 
     async def _stop(self) -> None:
         self.has_stopped = True
@@ -117,16 +117,16 @@ class Play:
     async def link(self) -> str:
         return self.links.pop(0) if len(self.links) > 1 else self.links[0]
 
-    async def sample(self) -> Sample | None:
+    async def sample(self) -> OffsetSample | None:
         return self.samples.pop(0) if len(self.samples) > 1 else self.samples[0]
 
     def tell(self, at: float, event: Event, connection: int = 1) -> None:
-        self.journal.entries.append(Entry(at, Told(at, "main", connection, "r:1", event)))
+        self.journal.entries.append(JournalEntry(at, Told(at, "main", connection, "r:1", event)))
 
-    def found(self, *steps: StepTaken, differences: Iterable[Difference | Exception] = ()) -> Evidence:
-        said = itertools.chain(differences, itertools.repeat(Difference(equal=True, by="digest")))
+    def found(self, *steps: StepTaken, differences: Iterable[PairDifference | Exception] = ()) -> RunEvidence:
+        said = itertools.chain(differences, itertools.repeat(PairDifference(equal=True, by="digest")))
 
-        async def compare(*nodes: object, debug: bool) -> Difference:
+        async def compare(*nodes: object, debug: bool) -> PairDifference:
             one = next(said)
             if isinstance(one, Exception):
                 raise one
@@ -135,8 +135,8 @@ class Play:
         stage: Any = self
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(evidence, "compare", compare)
-            patch.setattr(evidence, "Examination", Unexamined)
-            return asyncio.run(Inspection(stage, list(steps)).evidence())
+            patch.setattr(evidence, "TapExamination", Unexamined)
+            return asyncio.run(EvidenceCollector(stage, list(steps)).evidence())
 
 
 def fired(offset: int | None, position: int = 10, fault: str = "cut-1") -> events.FaultFired:
@@ -420,24 +420,28 @@ def test_a_late_link_is_waited_for() -> None:
 
 def test_data_that_become_equal_late_are_equal() -> None:
     play = Play()
-    play.samples = [Sample(100, 90, 100, 90, "up"), Sample(100, 95, 100, 95, "up"), Sample(100, 100, 100, 100, "up")]
-    unequal = Difference(equal=False, by="keys", keys=("db 0: a",))
-    assert play.found(differences=[unequal, Unreachable("busy"), unequal]).difference == Difference(True, "digest")
+    play.samples = [
+        OffsetSample(100, 90, 100, 90, "up"),
+        OffsetSample(100, 95, 100, 95, "up"),
+        OffsetSample(100, 100, 100, 100, "up"),
+    ]
+    unequal = PairDifference(equal=False, by="keys", keys=("db 0: a",))
+    assert play.found(differences=[unequal, Unreachable("busy"), unequal]).difference == PairDifference(True, "digest")
 
 
 def test_lasting_differences_are_reported() -> None:
-    unequal = Difference(equal=False, by="keys", keys=("db 0: a",))
+    unequal = PairDifference(equal=False, by="keys", keys=("db 0: a",))
     assert Play().found(differences=itertools.repeat(unequal)).difference == unequal
     play = Play(settle="200ms", link_up=False)
-    play.links, play.samples = ["down"], [Sample(100, 90, 100, 90, "down")]
+    play.links, play.samples = ["down"], [OffsetSample(100, 90, 100, 90, "down")]
     assert play.found(differences=itertools.repeat(unequal)).difference == unequal
 
 
 def test_servers_are_at_rest_while_their_distance_stays_whatever_is_written() -> None:
     """As PINGs are: both offsets grow."""
-    unequal = Difference(equal=False, by="keys", keys=("db 0: a",))
+    unequal = PairDifference(equal=False, by="keys", keys=("db 0: a",))
     play = Play(settle="10s")
-    play.samples = [Sample(100 + n, 90 + n, 100 + n, 90 + n, "up") for n in range(10_000)]
+    play.samples = [OffsetSample(100 + n, 90 + n, 100 + n, 90 + n, "up") for n in range(10_000)]
     began = time.monotonic()
     assert play.found(differences=itertools.repeat(unequal)).difference == unequal
     assert time.monotonic() - began < 5
@@ -462,19 +466,25 @@ def test_servers_that_cannot_be_compared_say_why() -> None:
 @pytest.mark.parametrize(
     ("samples", "standing"),
     [
-        ([Sample(100, 100, 100, 100, "up")], "level"),
-        ([Sample(100, 100, 100, 90, "up"), Sample(100, 100, 100, 100, "up")], "level"),
-        ([Sample(100, 100, 100, 90, "up"), Sample(120, 110, 120, 100, "up")], "level"),  # it said what it had then
-        ([None, Sample(100, 100, 100, 100, "up")], "level"),
-        ([Sample(100, 90, 100, 90, "up")], "behind"),
-        ([Sample(100, 100, 100, 90, "up")], "behind"),  # and never says so
-        ([Sample(100, 100, 100, None, "up")], "behind"),
-        ([Sample(100, 101, 100, 100, "up")], "ahead"),
-        ([Sample(100, 100, 100, 101, "up")], "ahead"),
-        ([Sample(100, 101, 100, 101, "up")] * 2 + [Sample(101, 101, 101, 101, "up")], "level"),  # between two heartbeats
+        ([OffsetSample(100, 100, 100, 100, "up")], "level"),
+        ([OffsetSample(100, 100, 100, 90, "up"), OffsetSample(100, 100, 100, 100, "up")], "level"),
+        (
+            [OffsetSample(100, 100, 100, 90, "up"), OffsetSample(120, 110, 120, 100, "up")],
+            "level",
+        ),  # it said what it had then
+        ([None, OffsetSample(100, 100, 100, 100, "up")], "level"),
+        ([OffsetSample(100, 90, 100, 90, "up")], "behind"),
+        ([OffsetSample(100, 100, 100, 90, "up")], "behind"),  # and never says so
+        ([OffsetSample(100, 100, 100, None, "up")], "behind"),
+        ([OffsetSample(100, 101, 100, 100, "up")], "ahead"),
+        ([OffsetSample(100, 100, 100, 101, "up")], "ahead"),
+        (
+            [OffsetSample(100, 101, 100, 101, "up")] * 2 + [OffsetSample(101, 101, 101, 101, "up")],
+            "level",
+        ),  # between two heartbeats
     ],
 )
-def test_the_position_of_the_replica_is_found(samples: list[Sample | None], standing: str) -> None:
+def test_the_position_of_the_replica_is_found(samples: list[OffsetSample | None], standing: str) -> None:
     play = Play(acked_offset="level")
     play.samples = [samples[0], *samples]  # the first is for the comparison
     found = play.found()
@@ -485,13 +495,13 @@ def test_the_position_of_the_replica_is_found(samples: list[Sample | None], stan
 @pytest.mark.parametrize(
     ("sample", "text"),
     [
-        (Sample(100, 100, 105, 100, "up"), "applied 100, acknowledged 100, the master is at 105"),
-        (Sample(100, 90, 100, None, "up"), "applied 90, acknowledged -1, the master is at 100"),
-        (Sample(100, -1, 100, None, "unknown"), "applied -1, acknowledged -1, the master is at 100"),
-        (Sample(0, 0, 0, None, "up"), "applied 0, acknowledged -1, the master is at 0"),
+        (OffsetSample(100, 100, 105, 100, "up"), "applied 100, acknowledged 100, the master is at 105"),
+        (OffsetSample(100, 90, 100, None, "up"), "applied 90, acknowledged -1, the master is at 100"),
+        (OffsetSample(100, -1, 100, None, "unknown"), "applied -1, acknowledged -1, the master is at 100"),
+        (OffsetSample(0, 0, 0, None, "up"), "applied 0, acknowledged -1, the master is at 0"),
     ],
 )
-def test_where_the_replica_stands_is_said_in_numbers(sample: Sample, text: str) -> None:
+def test_where_the_replica_stands_is_said_in_numbers(sample: OffsetSample, text: str) -> None:
     play = Play(acked_offset="level", settle="100ms")
     play.samples = [sample]
     for _ in range(2):
@@ -504,7 +514,7 @@ def test_where_the_replica_stands_is_said_in_numbers(sample: Sample, text: str) 
 @pytest.mark.parametrize("heard", [0, 1, 2])
 def test_a_replica_is_behind_once_acks_that_say_no_more_have_come_or_at_the_end(heard: int) -> None:
     play = Play(acked_offset="behind", settle="2s")
-    play.samples = [Sample(100, 100, 100, 0, "up")]
+    play.samples = [OffsetSample(100, 100, 100, 0, "up")]
     for _ in range(heard):
         play.tell(1e9, ack(0))  # after everything that is examined
     began = time.monotonic()
@@ -517,7 +527,7 @@ def test_a_replica_that_still_comes_nearer_is_not_called_behind() -> None:
     play = Play(acked_offset="level", settle="5s")
     for _ in range(3):
         play.tell(1e9, ack(0))  # after all that is looked at
-    play.samples = [Sample(1000, applied, 1000, applied, "up") for applied in range(900, 1001)]
+    play.samples = [OffsetSample(1000, applied, 1000, applied, "up") for applied in range(900, 1001)]
     began = time.monotonic()
     found = play.found()
     assert time.monotonic() - began > 2 * evidence.SETTLED

@@ -20,8 +20,8 @@ from tap.replication.events import Role, Side
 from tap.replication.phase import Phase
 from tap.scenario import examine
 from tap.scenario.accounts import Checked
-from tap.scenario.backlog_commands import BacklogCommands, Snapshot
-from tap.scenario.examine import Examination
+from tap.scenario.backlog_commands import BacklogCommands, Executed
+from tap.scenario.examine import TapExamination
 from tap.scenario.journal import Journal
 from tap.scenario.load import Expect
 from tests.relay.wire import command
@@ -59,7 +59,7 @@ class Play:
         )
         self.armed: list[Armed] = []
         self.offsets = {"a": [100]}
-        self.start: Snapshot | None = Snapshot(100, Counter(), "p")
+        self.start: Executed | None = Executed(100, Counter(), "p")
         self.tried: list[str] = []
         self.trial: Callable[[], None] = lambda: None
         self.record: Any = BacklogCommands(100, "a")
@@ -68,8 +68,8 @@ class Play:
         self.level_after = 0.0
         ends = self.record.ends
         self.snapshots: list[Any] = [
-            Snapshot(ends[0], Counter(SET=1), "p"),
-            Snapshot(ends[2], Counter(SET=3), "p"),
+            Executed(ends[0], Counter(SET=1), "p"),
+            Executed(ends[2], Counter(SET=3), "p"),
         ]
 
     async def master_offset(self) -> int:
@@ -79,7 +79,7 @@ class Play:
         assert offset == 700
         return asyncio.get_running_loop().time() - 1000 >= self.level_after
 
-    async def snapshot(self) -> Snapshot | None:
+    async def snapshot(self) -> Executed | None:
         return self.snapshots.pop(0) if len(self.snapshots) > 1 else self.snapshots[0]  # type: ignore[no-any-return]
 
     def begin(self, connection: Any) -> None:
@@ -113,7 +113,7 @@ class Play:
             if prepare is not None:
                 prepare()
             stage: Any = self
-            one = Examination(stage)
+            one = TapExamination(stage)
             await one.try_link()
             await one.check_accounts(is_partial=is_partial)
             return one.checked, asyncio.get_running_loop().time() - began

@@ -7,26 +7,26 @@ from typing import Any, Literal
 import pytest
 
 from tap.scenario.accounts import Checked
-from tap.scenario.judge import Counters, Evidence, verdicts
+from tap.scenario.judge import Counters, RunEvidence, verdicts
 from tap.scenario.load import Expect
-from tap.scenario.pair_difference import Difference
-from tap.scenario.result import FaultSeen, Resync, StepTaken, Verdict
+from tap.scenario.pair_difference import PairDifference
+from tap.scenario.result import FaultSeen, Outcome, ResyncSeen, StepTaken
 
-FULL = Resync("full", 1.0, "first_sync", "it has no history", 0, 1000)
-PARTIAL = Resync("partial", 2.0, "", "", 100, 10)
-EQUAL = Difference(equal=True, by="digest")
-DIFFERENT = Difference(equal=False, by="keys", keys=("db 0: a (another value)",))
+FULL = ResyncSeen("full", 1.0, "first_sync", "it has no history", 0, 1000)
+PARTIAL = ResyncSeen("partial", 2.0, "", "", 100, 10)
+EQUAL = PairDifference(equal=True, by="digest")
+DIFFERENT = PairDifference(equal=False, by="keys", keys=("db 0: a (another value)",))
 
 
-def healthy(*resyncs: Resync, **more: Any) -> Evidence:
+def healthy(*resyncs: ResyncSeen, **more: Any) -> RunEvidence:
     """Evidence of a run in which all went well."""
     full = sum(one.kind == "full" for one in resyncs)
     counters = Counters(full, len(resyncs) - full, full, len(resyncs) - full)
     found: dict[str, Any] = {"resyncs": list(resyncs), "counters": counters, "link": "up", "difference": EQUAL, **more}
-    return Evidence(**found)
+    return RunEvidence(**found)
 
 
-def failed(found: Evidence, **expected: Any) -> list[str]:
+def failed(found: RunEvidence, **expected: Any) -> list[str]:
     """Names of the unmet verdicts."""
     return [verdict.name for verdict in verdicts(Expect(**expected), found) if not verdict.met]
 
@@ -50,7 +50,7 @@ def test_by_default_the_link_is_up_the_data_are_equal_and_both_run() -> None:
         ((FULL, PARTIAL), set()),
     ],
 )
-def test_the_kind_of_resync_is_judged(resyncs: tuple[Resync, ...], met: set[str]) -> None:
+def test_the_kind_of_resync_is_judged(resyncs: tuple[ResyncSeen, ...], met: set[str]) -> None:
     assert {kind for kind in ("none", "partial", "full") if not failed(healthy(*resyncs), resync=kind)} == met
 
 
@@ -64,7 +64,7 @@ def test_the_masters_counters_have_to_agree_with_the_tap() -> None:
 
 @pytest.mark.parametrize(("kind", "resyncs"), [("none", ()), ("partial", (PARTIAL,)), ("full", (FULL,))])
 def test_resyncs_that_the_masters_info_does_not_confirm_are_not_believed(
-    kind: Literal["none", "partial", "full"], resyncs: tuple[Resync, ...]
+    kind: Literal["none", "partial", "full"], resyncs: tuple[ResyncSeen, ...]
 ) -> None:
     assert failed(healthy(*resyncs), resync=kind) == []
     unread = healthy(*resyncs, counters=None)
@@ -139,9 +139,9 @@ def test_refused_writes_and_a_zombie_are_judged() -> None:
 
 
 CHANGED = "; the replica executed each command once: some came changed, or in another order"
-LINK_UP = Verdict("link_up", "up", "up", True)
-EQUALLY = Verdict("converged", "equal", "equal, by digest", True)
-RUNS = Verdict("tap", "it reports what happened", "compared: 3 offsets, 2 commands, 0 ACKs, 1 cut", True)
+LINK_UP = Outcome("link_up", "up", "up", True)
+EQUALLY = Outcome("converged", "equal", "equal, by digest", True)
+RUNS = Outcome("tap", "it reports what happened", "compared: 3 offsets, 2 commands, 0 ACKs, 1 cut", True)
 CHECKED = Checked(offsets=3, commands=2, cuts=1)
 
 
@@ -153,13 +153,13 @@ CHECKED = Checked(offsets=3, commands=2, cuts=1)
             {"resync": "none", "max_full": 0, "within": "2s", "refused_writes": False, "acked_offset": "level"},
             {"standing": "level"},
             [
-                Verdict("resync", "none", "none (sync_full +0, sync_partial_ok +0)", True),
-                Verdict("max_full", "at most 0", "0 full", True),
-                Verdict("within", "2 s", "0.00 s without a stream", True),
+                Outcome("resync", "none", "none (sync_full +0, sync_partial_ok +0)", True),
+                Outcome("max_full", "at most 0", "0 full", True),
+                Outcome("within", "2 s", "0.00 s without a stream", True),
                 LINK_UP,
                 EQUALLY,
-                Verdict("acked_offset", "level", "level", True),
-                Verdict("refused_writes", "none refused", "0 refused", True),
+                Outcome("acked_offset", "level", "level", True),
+                Outcome("refused_writes", "none refused", "0 refused", True),
                 RUNS,
             ],
         ),
@@ -177,19 +177,19 @@ CHECKED = Checked(offsets=3, commands=2, cuts=1)
                 "steps": [StepTaken("attach", 0.0, 0.1), StepTaken("wait for level", 1.0, 3.0, "not within 3 s")],
             },
             [
-                Verdict("step 2", "wait for level", "not within 3 s", False),
-                Verdict("fault", "cut at=rdb fires", "it never fired", False),
-                Verdict("resync", "partial", "full, then partial (sync_full +1, sync_partial_ok +1)", False),
-                Verdict("reason", "first_sync or legacy_sync", "first_sync: it has no history", True),
-                Verdict("max_full", "at most 1", "1 full", True),
-                Verdict("processes", "both servers run", "the master exited with 1, the replica exited with -9", False),
-                Verdict("within", "1 s", "1.50 s without a stream", False),
-                Verdict("zombie", "the link takes bytes, nothing is applied", "the link takes no bytes", False),
-                Verdict("link_up", "down", "up", False),
-                Verdict("converged", "different", "not compared: the servers did not come to rest", False),
-                Verdict("acked_offset", "behind", "applied 1", False),
-                Verdict("no_data_loss_before_offset", "acked", "missing: a, b, c, d, e", False),
-                Verdict("refused_writes", "some refused", "2 refused", True),
+                Outcome("step 2", "wait for level", "not within 3 s", False),
+                Outcome("fault", "cut at=rdb fires", "it never fired", False),
+                Outcome("resync", "partial", "full, then partial (sync_full +1, sync_partial_ok +1)", False),
+                Outcome("reason", "first_sync or legacy_sync", "first_sync: it has no history", True),
+                Outcome("max_full", "at most 1", "1 full", True),
+                Outcome("processes", "both servers run", "the master exited with 1, the replica exited with -9", False),
+                Outcome("within", "1 s", "1.50 s without a stream", False),
+                Outcome("zombie", "the link takes bytes, nothing is applied", "the link takes no bytes", False),
+                Outcome("link_up", "down", "up", False),
+                Outcome("converged", "different", "not compared: the servers did not come to rest", False),
+                Outcome("acked_offset", "behind", "applied 1", False),
+                Outcome("no_data_loss_before_offset", "acked", "missing: a, b, c, d, e", False),
+                Outcome("refused_writes", "some refused", "2 refused", True),
                 RUNS,
             ],
         ),
@@ -197,20 +197,20 @@ CHECKED = Checked(offsets=3, commands=2, cuts=1)
             {"replica_exits": True, "reason": ["first_sync"], "no_data_loss_before_offset": "7"},
             {"exited": {"replica": 1}, "link": "unknown", "difference": None, "looked_for": 4},
             [
-                Verdict("reason", "first_sync", "no full resync", False),
-                Verdict("replica_exits", "the replica's process ends", "the replica exited with 1", True),
-                Verdict("no_data_loss_before_offset", "7", "4 writes checked", True),
+                Outcome("reason", "first_sync", "no full resync", False),
+                Outcome("replica_exits", "the replica's process ends", "the replica exited with 1", True),
+                Outcome("no_data_loss_before_offset", "7", "4 writes checked", True),
                 RUNS,
             ],
         ),
         ({"replica_exits": True}, {},
-         [Verdict("replica_exits", "the replica's process ends", "both servers run", False), RUNS]),
+         [Outcome("replica_exits", "the replica's process ends", "both servers run", False), RUNS]),
         (
             {"resync": "full", "max_full": 3},
             {"resyncs": [FULL, FULL], "counters": None},
             [
-                Verdict("resync", "full", "full, then full; the master's INFO could not be read", False),
-                Verdict("max_full", "at most 3", "2 full", True),
+                Outcome("resync", "full", "full, then full; the master's INFO could not be read", False),
+                Outcome("max_full", "at most 3", "2 full", True),
                 LINK_UP,
                 EQUALLY,
                 RUNS,
@@ -219,7 +219,7 @@ CHECKED = Checked(offsets=3, commands=2, cuts=1)
     ],
 )  # fmt: skip
 def test_each_verdict_gives_what_was_expected_and_what_was_found(
-    expected: dict[str, Any], evidence: dict[str, Any], said: list[Verdict]
+    expected: dict[str, Any], evidence: dict[str, Any], said: list[Outcome]
 ) -> None:
     resyncs = evidence.get("resyncs", [])
     found = healthy(*resyncs, **{"checked": CHECKED, **evidence})
@@ -237,7 +237,7 @@ def test_each_verdict_gives_what_was_expected_and_what_was_found(
     ],
 )
 def test_a_difference_without_a_lost_command_is_named_as_such(
-    converged: bool, difference: Difference, executed_all: bool, said: str
+    converged: bool, difference: PairDifference, executed_all: bool, said: str
 ) -> None:
     found = healthy(difference=difference, checked=Checked(executed_all=executed_all))
     (one,) = [one for one in verdicts(Expect(converged=converged), found) if one.name == "converged"]
@@ -245,7 +245,7 @@ def test_a_difference_without_a_lost_command_is_named_as_such(
 
 
 def test_a_problem_of_the_tap_replaces_its_passed_verdict() -> None:
-    wrong = Verdict("offsets", "right", "wrong", False)
+    wrong = Outcome("offsets", "right", "wrong", False)
     assert [one.name for one in verdicts(Expect(), healthy(checked=Checked([wrong])))] == [
         "link_up",
         "converged",
@@ -256,7 +256,7 @@ def test_a_problem_of_the_tap_replaces_its_passed_verdict() -> None:
 def test_empty_evidence_claims_nothing() -> None:
     expected: dict[str, Any] = {"resync": "none", "within": "1s", "zombie": True, "acked_offset": "level"}
     expected |= {"no_data_loss_before_offset": 5, "refused_writes": False}
-    found = list(verdicts(Expect(**expected), Evidence()))
+    found = list(verdicts(Expect(**expected), RunEvidence()))
     assert {one.name: one.found for one in found} == {
         "resync": "none; the master's INFO could not be read",
         "within": "0.00 s without a stream",

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from tap.scenario.pair import Pair
-from tap.scenario.pair_difference import Difference, compare
+from tap.scenario.pair_difference import PairDifference, compare
 from tap.scenario.workload import Workload
 from tests.scenario.support import on_pair
 
 
 @pytest.mark.parametrize("debug", [True, False])
 def test_equal_data_are_equal(any_server: str, tmp_path: Path, debug: bool) -> None:
-    async def job(pair: Pair) -> Difference:
+    async def job(pair: Pair) -> PairDifference:
         workload = Workload(pair.master, seed=3, rate=1)
         await workload.preload(100_000)
         await pair.replica.follow(pair.master.address)
@@ -22,12 +22,12 @@ def test_equal_data_are_equal(any_server: str, tmp_path: Path, debug: bool) -> N
             pass
         return await compare(pair.master, pair.replica, debug=debug)
 
-    assert on_pair(any_server, tmp_path, job) == Difference(equal=True, by="digest" if debug else "keys")
+    assert on_pair(any_server, tmp_path, job) == PairDifference(equal=True, by="digest" if debug else "keys")
 
 
 @pytest.mark.parametrize("debug", [True, False])
 def test_keys_that_differ_are_named(any_server: str, tmp_path: Path, debug: bool) -> None:
-    async def job(pair: Pair) -> Difference:
+    async def job(pair: Pair) -> PairDifference:
         for node, value in ((pair.master, "1"), (pair.replica, "2")):
             ask = node.client.ask
             await ask("SET", "same", "x")
@@ -54,7 +54,7 @@ def test_keys_that_differ_are_named(any_server: str, tmp_path: Path, debug: bool
 
 
 def test_only_the_first_differences_are_named(any_server: str, tmp_path: Path) -> None:
-    async def job(pair: Pair) -> Difference:
+    async def job(pair: Pair) -> PairDifference:
         await pair.master.client.ask_all([("SET", f"key:{number}", "x") for number in range(50)])
         return await compare(pair.master, pair.replica, debug=False)
 

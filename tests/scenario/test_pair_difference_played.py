@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from tap.scenario import pair_difference
-from tap.scenario.pair_difference import NAMED, READS, TTL_SLACK_MS, Difference, compare
+from tap.scenario.pair_difference import NAMED, READS, TTL_SLACK_MS, PairDifference, compare
 from tap.servers import key_scan
 from tap.servers.failures import InvalidReply
 from tap.servers.info import Info
@@ -94,7 +94,7 @@ def pair(version: str = "Redis 7.0") -> tuple[Node, Node]:
     return Node(), Node(version)
 
 
-def found(master: Node, replica: Node, *, debug: bool = False) -> Difference:
+def found(master: Node, replica: Node, *, debug: bool = False) -> PairDifference:
     both: Any = (master, replica)
     return asyncio.run(compare(*both, debug=debug))
 
@@ -104,8 +104,8 @@ def test_equal_keys_in_every_db_are_equal() -> None:
     for node in (master, replica):
         put(node, "a", "1")
         put(node, "b", "2", db=3)
-    assert found(master, replica) == Difference(equal=True, by="keys")
-    assert found(Node(), Node()) == Difference(equal=True, by="keys")
+    assert found(master, replica) == PairDifference(equal=True, by="keys")
+    assert found(Node(), Node()) == PairDifference(equal=True, by="keys")
 
 
 def test_each_difference_is_named() -> None:
@@ -267,12 +267,12 @@ def test_equal_digests_are_believed_and_others_investigated() -> None:
     master, replica = pair()
     put(master, "a", "1")
     put(replica, "a", "2")
-    assert found(master, replica, debug=True) == Difference(equal=True, by="digest")
+    assert found(master, replica, debug=True) == PairDifference(equal=True, by="digest")
     replica.digest = "1"
     assert found(master, replica, debug=True).keys == ("db 0: a (another value)",)
     put(replica, "a", "1")
     difference = found(master, replica, debug=True)
-    assert difference == Difference(equal=False, by="digest")
+    assert difference == PairDifference(equal=False, by="digest")
     assert str(difference) == "different, by digest"
 
 
@@ -281,9 +281,9 @@ def test_digests_of_other_versions_are_not_compared() -> None:
     master.digest = "never asked"
     for node in (master, replica):
         put(node, "a", "1")
-    assert found(master, replica, debug=True) == Difference(equal=True, by="keys")
+    assert found(master, replica, debug=True) == PairDifference(equal=True, by="keys")
 
 
 def test_a_difference_is_described() -> None:
-    assert str(Difference(equal=True, by="keys")) == "equal, by keys"
-    assert str(Difference(equal=False, by="keys", keys=("db 0: a (x)",))) == "different: db 0: a (x)"
+    assert str(PairDifference(equal=True, by="keys")) == "equal, by keys"
+    assert str(PairDifference(equal=False, by="keys", keys=("db 0: a (x)",))) == "different: db 0: a (x)"

@@ -10,10 +10,10 @@ import pytest
 
 from tap.bus import Told
 from tap.replication import events
-from tap.scenario.journal import Entry
-from tap.scenario.result import FaultSeen, Result, Resync, StepTaken, Verdict
+from tap.scenario.journal import JournalEntry
+from tap.scenario.result import FaultSeen, Outcome, Result, ResyncSeen, StepTaken
 
-GOOD, BAD = Verdict("link_up", "up", "up", True), Verdict("resync", "partial", "full", False)
+GOOD, BAD = Outcome("link_up", "up", "up", True), Outcome("resync", "partial", "full", False)
 
 
 def result(**more: Any) -> Result:
@@ -62,11 +62,11 @@ def test_an_empty_run_counts_nothing() -> None:
 
 
 def test_programs_get_an_object_without_the_story_and_the_logs() -> None:
-    story = (Entry(0.5, Told(0.0, "main", 1, "", events.Keepalive(start=0, end=1, side=events.Side.MASTER))),)
+    story = (JournalEntry(0.5, Told(0.0, "main", 1, "", events.Keepalive(start=0, end=1, side=events.Side.MASTER))),)
     one = result(
         steps=(StepTaken("wait", 0.1, 0.2, "late"),),
         faults=(FaultSeen("a", "cut", 1, ("stream",), 9),),
-        resyncs=(Resync("full", 0.1, "first_sync", "new", 0, 2048),),
+        resyncs=(ResyncSeen("full", 0.1, "first_sync", "new", 0, 2048),),
         verdicts=(BAD,),
         story=story,
         logs={"master": "a line"},

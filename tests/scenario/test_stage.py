@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tap.scenario.stage import Sample, Stage, applied_by, until
+from tap.scenario.stage import OffsetSample, Stage, applied_by, until
 from tests.scenario.nodes import Node
 from tests.servers.infos import replication, slave
 
@@ -69,7 +69,7 @@ def test_a_sample_has_the_masters_offset_before_and_after() -> None:
     one = stage(master, Node("replica", of_replica(95)))
     sample = asyncio.run(one.sample())
     assert one.offsets == {"a": [100, 120]}
-    assert sample == Sample(before=100, applied=95, after=120, acked=90, link="up")
+    assert sample == OffsetSample(before=100, applied=95, after=120, acked=90, link="up")
     assert asyncio.run(stage(Node("master", {}), Node("replica", of_replica(95))).sample()) is None
     assert asyncio.run(stage(Node("master", of_master(1)), Node("replica", {})).sample()) is None
 

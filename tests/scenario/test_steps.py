@@ -20,7 +20,7 @@ from tap.scenario.load import Scenario
 from tap.scenario.result import StepTaken
 from tap.scenario.steps import Steps
 from tap.scenario.workload import PROBE
-from tap.servers.info import Replication
+from tap.servers.info import ReplicationSection
 from tests.scenario.atonce import at_once
 from tests.servers.infos import replication
 
@@ -61,7 +61,7 @@ class Node:
             raise self.fails
         self._note(*words[: 2 if words[0] == "SET" and words[1] == PROBE else None])
 
-    async def maybe_replication(self) -> Replication | None:
+    async def maybe_replication(self) -> ReplicationSection | None:
         return None if self.info is None else replication(self.info)
 
 

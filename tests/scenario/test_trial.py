@@ -16,12 +16,12 @@ from tap.faults.armed import Armed
 from tap.faults.spec import parse
 from tap.replication import events
 from tap.scenario.accounts import Checked
-from tap.scenario.backlog_commands import BacklogCommands, Snapshot
+from tap.scenario.backlog_commands import BacklogCommands, Executed
 from tap.scenario.journal import Journal
-from tap.scenario.stage import Sample
+from tap.scenario.stage import OffsetSample
 from tap.scenario.trial import Trial, compare_executed
 from tap.scenario.workload import PROBE
-from tap.servers.info import Replication
+from tap.servers.info import ReplicationSection
 from tests.relay.wire import command
 from tests.scenario.atonce import at_once
 from tests.servers.infos import replication, slave
@@ -62,7 +62,7 @@ class World:
 
     # ---- as the stage ----
 
-    async def of_master(self) -> Replication:
+    async def of_master(self) -> ReplicationSection:
         self._answer()
         heard = slave(6380, self.offset + self.acked_wrong)
         others = {f"slave{number + 1}": slave(1, 5) for number in range(self.others)}
@@ -70,7 +70,7 @@ class World:
             {"master_repl_offset": self.offset, "connected_slaves": 1 + self.others, "slave0": heard, **others}
         )
 
-    async def sample(self) -> Sample | None:
+    async def sample(self) -> OffsetSample | None:
         if self.failing:
             self.failing -= 1
             return None
@@ -78,7 +78,7 @@ class World:
         self.moving -= 1
         if self.moving >= 0:
             self.offset += 1
-        return Sample(before, before + self.applied_wrong, self.offset, None, "up")
+        return OffsetSample(before, before + self.applied_wrong, self.offset, None, "up")
 
     # ---- as the master ----
 
@@ -458,8 +458,8 @@ def executed(
 ) -> tuple[bool, Checked]:
     record = BacklogCommands(100, "a")
     record.add(STREAM)
-    before = Snapshot(100 + begin, Counter(SET=5, INCR=2, GET=1), "p")
-    after = Snapshot(record.end if end is None else 100 + end, before.executed + Counter(counts), process)
+    before = Executed(100 + begin, Counter(SET=5, INCR=2, GET=1), "p")
+    after = Executed(record.end if end is None else 100 + end, before.executed + Counter(counts), process)
     checked = Checked()
     return compare_executed(before, after, record, checked), checked
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tap.servers.info import Info, Replication
+from tap.servers.info import Info, ReplicationSection
 
 MASTER = {"role": "master", "connected_slaves": 0, "master_replid": "a" * 40, "master_repl_offset": 0}
 
@@ -15,7 +15,7 @@ def info(fields: Mapping[str, Any]) -> Info:
     return Info({name: str(value) for name, value in {**MASTER, **fields}.items()})
 
 
-def replication(fields: Mapping[str, Any]) -> Replication:
+def replication(fields: Mapping[str, Any]) -> ReplicationSection:
     return info(fields).replication
 
 

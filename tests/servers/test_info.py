@@ -10,7 +10,7 @@ import pytest
 
 from tap.servers.client import Client
 from tap.servers.failures import InvalidReply
-from tap.servers.info import MAX_INFO, Info, Memory, Persistence, Replica, Stats
+from tap.servers.info import MAX_INFO, Info, ListedReplica, MemorySection, PersistenceSection, StatsSection
 from tap.url import Address
 from tests.servers.infos import info, replication, slave
 from tests.servers.support import with_client
@@ -40,8 +40,8 @@ def test_a_master_lists_its_replicas() -> None:
     assert (found.master_repl_offset, found.second_repl_offset, found.repl_backlog_first_byte_offset) == (1234, -1, 1)
     assert found.repl_backlog_active
     assert found.replicas == (
-        Replica("127.0.0.1", 6380, "online", 1234, 0),
-        Replica("::1", 6381, "wait_bgsave", 0, 1),
+        ListedReplica("127.0.0.1", 6380, "online", 1234, 0),
+        ListedReplica("::1", 6381, "wait_bgsave", 0, 1),
     )
 
 
@@ -88,9 +88,11 @@ def test_keys_are_counted_by_db() -> None:
 
 def test_sections_without_replication_are_read() -> None:
     fields = {"loading": 0, "rdb_bgsave_in_progress": 1, "rdb_last_bgsave_status": "ok"}
-    assert info(fields).persistence == Persistence(False, True, "ok")
-    assert info({"used_memory": 10, "maxmemory": 0, "mem_clients_slaves": 3}).memory == Memory(10, 0, 3, None, None)
-    assert info({"sync_full": 1, "sync_partial_ok": 2, "sync_partial_err": 3}).stats == Stats(1, 2, 3)
+    assert info(fields).persistence == PersistenceSection(False, True, "ok")
+    assert info({"used_memory": 10, "maxmemory": 0, "mem_clients_slaves": 3}).memory == MemorySection(
+        10, 0, 3, None, None
+    )
+    assert info({"sync_full": 1, "sync_partial_ok": 2, "sync_partial_err": 3}).stats == StatsSection(1, 2, 3)
 
 
 # ---- nonsense ----
@@ -161,7 +163,7 @@ def test_every_server_says_what_the_dataclasses_hold(servers: Servers, any_serve
     for found, server in ((of_master, master), (of_replica, replica)):
         assert (found.server.version, found.server.tcp_port) == (server.version, server.port)
         assert len(found.server.run_id or "") == 40
-        assert found.persistence == Persistence(False, False, "ok")
+        assert found.persistence == PersistenceSection(False, False, "ok")
         assert found.memory.used_memory > 0
         assert found.memory.maxmemory == 0
         assert found.memory.mem_clients_slaves is not None

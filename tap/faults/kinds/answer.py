@@ -8,7 +8,7 @@ from typing import ClassVar
 from tap.faults.kind import FALSE_CONTINUE, Kind
 from tap.faults.parameters import line, param
 from tap.faults.scope import Scope
-from tap.faults.site import Frame, Site
+from tap.faults.site import HandshakeFrame, Site
 from tap.faults.when import When
 from tap.replication.events import Side
 
@@ -34,7 +34,7 @@ class Answer(Kind):
         assert self.line is not None
         return FALSE_CONTINUE if self.line.upper().startswith(b"+CONTINUE") else ""
 
-    def take_frame(self, site: Site, frame: Frame) -> bytes | None:
+    def take_frame(self, site: Site, frame: HandshakeFrame) -> bytes | None:
         assert self.line is not None
         data = self.line + b"\r\n" if frame.side is Side.MASTER else b""
         site.replace_frame(frame, data, f"answered {frame.text} with {self.line.decode('utf-8', 'replace')}")

@@ -8,7 +8,7 @@ from typing import ClassVar
 from tap.faults.kind import DAMAGED_RDB, Kind
 from tap.faults.parameters import mask, param, positive
 from tap.faults.scope import Scope
-from tap.faults.site import Frame, Site
+from tap.faults.site import HandshakeFrame, Site
 from tap.faults.taken_command import TakenCommand
 from tap.faults.when import When
 from tap.replication.events import Side
@@ -52,6 +52,6 @@ class Corrupt(Kind):
         else:
             taken.act_at(taken.begin if edge == "start" else taken.first)
 
-    def take_frame(self, site: Site, frame: Frame) -> None:
+    def take_frame(self, site: Site, frame: HandshakeFrame) -> None:
         edge, middle = site.when.edge or "inside", (frame.start + frame.end) // 2
         site.act_in(frame.side, {"start": frame.start, "inside": middle, "end": frame.end - 1}[edge])

@@ -9,7 +9,7 @@ from tap.errors import ConfigError, did_you_mean
 from tap.faults.kind import DAMAGED_RDB, Kind, Watch
 from tap.faults.parameters import param, some_bytes
 from tap.faults.scope import Scope
-from tap.faults.site import Frame, Site
+from tap.faults.site import HandshakeFrame, Site
 from tap.faults.taken_command import TakenCommand
 from tap.faults.when import When
 from tap.replication.events import Side
@@ -68,7 +68,7 @@ class Drop(Kind):
         lane.mark(taken.begin, lambda: lane.skip(on=True))
         taken.on_end = taken.on_unread = ended
 
-    def take_frame(self, site: Site, frame: Frame) -> bytes | None:
+    def take_frame(self, site: Site, frame: HandshakeFrame) -> bytes | None:
         text = frame.text if frame.side is Side.REPLICA else f"the reply to {frame.text}"
         site.replace_frame(frame, b"", f"dropped {text if frame.name else 'a keepalive'}")
         return None

@@ -22,11 +22,11 @@ from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.operate.comparison import reader_processes
 from tap.operate.comparison.data_sets import AppendOnly, DataSet, Live, RdbFile, Recorded, chunks_of, parse
 from tap.operate.comparison.details import Elements, counted
-from tap.operate.comparison.difference import HOWS, Difference, Found, How, Key, Rules, differences
+from tap.operate.comparison.difference import HOWS, Difference, DiffRules, Found, How, Key, differences
 from tap.operate.comparison.dumped import Dumps, read
 from tap.operate.comparison.reader_processes import Progress
 from tap.operate.comparison.second_look import Looked, SecondLook
-from tap.operate.comparison.side_snapshot import Filter, Job, Snapshot
+from tap.operate.comparison.side_snapshot import Filter, Job, SideSnapshot
 from tap.operate.comparison.spill import Spilled, unmatched
 from tap.rdb.handler import HandlerReader
 from tap.rdb.parser import Parser
@@ -50,7 +50,7 @@ class Means:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedSide:
     """name: as given, without a password. keys: that were compared."""
 
     name: str
@@ -67,8 +67,8 @@ class Compared:
     less. lacking: sentences about what could not be compared.
     """
 
-    a: Side
-    b: Side
+    a: ComparedSide
+    b: ComparedSide
     differing: int
     by_how: Mapping[How, int]
     vanished: int
@@ -108,7 +108,7 @@ def diff(
     Raises ConfigError, RecordingError or RdbError for a side that cannot be read to its end, EnvironmentFailure for a
     server that fails or a disk that is full.
     """
-    rules = Rules(ignore_expiry=ignore_expiry, within_ms=round(expiry_within * 1000))
+    rules = DiffRules(ignore_expiry=ignore_expiry, within_ms=round(expiry_within * 1000))
     sources = {"a": parse(os.fspath(a)), "b": parse(os.fspath(b))}
     only = Filter(_several(db), tuple(os.fsencode(one) for one in _several_keys(key)))
     with _directory() as directory:
@@ -139,7 +139,7 @@ class _Comparison:
         self,
         sources: Mapping[str, DataSet],
         only: Filter,
-        rules: Rules,
+        rules: DiffRules,
         scan: bool,
         directory: Path,
         limit: int | None,
@@ -203,8 +203,8 @@ class _Comparison:
             self._found(difference)
         self._lack(jobs, snapshots)
         return Compared(
-            a=Side(jobs["a"].name, snapshots["a"].keys),
-            b=Side(jobs["b"].name, snapshots["b"].keys),
+            a=ComparedSide(jobs["a"].name, snapshots["a"].keys),
+            b=ComparedSide(jobs["b"].name, snapshots["b"].keys),
             differing=sum(self._by_how.values()) - self._by_how["not_comparable"],
             by_how={how: self._by_how[how] for how in HOWS if self._by_how[how]},
             vanished=self._vanished,
@@ -266,7 +266,7 @@ class _Comparison:
         self._lacking += one.lacking
         self._restored[side] = one.url
 
-    def _read(self, jobs: Mapping[str, Job], advance: Advance) -> list[Snapshot]:
+    def _read(self, jobs: Mapping[str, Job], advance: Advance) -> list[SideSnapshot]:
         sides = list(jobs)
         return reader_processes.read(list(jobs.values()), lambda number, progress: advance(sides[number], progress))
 
@@ -277,7 +277,7 @@ class _Comparison:
         self._by_how[difference.how] += 1
         self._close_expiries += (
             difference.how == "expiry"
-            and Rules(within_ms=CLOSE_MS).judge((difference.db, difference.key), difference.a, difference.b) is None
+            and DiffRules(within_ms=CLOSE_MS).judge((difference.db, difference.key), difference.a, difference.b) is None
         )
         if len(self._held) < HELD:
             self._held.append(difference)
@@ -329,7 +329,7 @@ class _Comparison:
         a, b = by_side
         self._held = [counted(one, a.get((one.db, one.key)), b.get((one.db, one.key))) for one in self._held]
 
-    def _lack(self, jobs: Mapping[str, Job], snapshots: Mapping[str, Snapshot]) -> None:
+    def _lack(self, jobs: Mapping[str, Job], snapshots: Mapping[str, SideSnapshot]) -> None:
         if number := self._by_how["not_comparable"]:
             self._lacking.append(
                 f"{number} values of modules are not comparable: the two sides saved them in different versions"

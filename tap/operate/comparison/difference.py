@@ -68,7 +68,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class DiffRules:
     """What counts as a difference. ignore_expiry: no expiry does. within_ms: expiries closer than that are equal.
 
     moment: milliseconds since the epoch; a key that expired before it need not be on both sides.
@@ -130,7 +130,7 @@ class Found:
     expired: int = 0
 
 
-def differences(a: Iterable[bytes], b: Iterable[bytes], rules: Rules) -> Iterator[Found]:
+def differences(a: Iterable[bytes], b: Iterable[bytes], rules: DiffRules) -> Iterator[Found]:
     """Judge the records that the other side lacks, and yield what is found, BATCH keys at a time."""
     mine, theirs = ({_key(record): record for record in side} for side in (a, b))
     found = Found()

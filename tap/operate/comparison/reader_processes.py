@@ -1,8 +1,8 @@
 """Two sides are read at the same time, each in a process of its own: the reading is computation, and takes a core.
 
 The parent sends a Job to each process, pickled, over a connection of its own; the process answers with Progress, again
-and again, and in the end with a Snapshot, or with the Failure that ended it. A process ends with its parent: then its
-connection breaks.
+and again, and in the end with a SideSnapshot, or with the Failure that ended it. A process ends with its parent: then
+its connection breaks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from tap import errors
 from tap.errors import EnvironmentFailure, Sentence, TapError
-from tap.operate.comparison.side_snapshot import Job, Snapshot, take
+from tap.operate.comparison.side_snapshot import Job, SideSnapshot, take
 
 BEGIN = "import sys; sys.path[:] = sys.argv[1:]; from tap.operate.comparison.reader_processes import main; main()"
 REPORT_SECONDS = 0.1
@@ -40,7 +40,7 @@ class Failure(NamedTuple):
     sentences: tuple[Sentence, ...]
 
 
-class _Process:
+class _ReaderProcess:
     def __init__(self, job: Job) -> None:
         try:
             ours, theirs = socket.socketpair()
@@ -57,7 +57,7 @@ class _Process:
         self._name = job.name
         self.connection.send(job)
 
-    def receive(self) -> Progress | Snapshot:
+    def receive(self) -> Progress | SideSnapshot:
         """The next message. Raises the exception that ended the process."""
         try:
             said: Any = self.connection.recv()
@@ -67,7 +67,7 @@ class _Process:
         if isinstance(said, Failure):
             kind: type[TapError] = getattr(errors, said.kind)
             raise kind(*said.sentences)
-        assert isinstance(said, Progress | Snapshot)
+        assert isinstance(said, Progress | SideSnapshot)
         return said
 
     def end(self) -> None:
@@ -76,7 +76,7 @@ class _Process:
         self._process.wait()
 
 
-def read(jobs: Sequence[Job], advance: Callable[[int, Progress], None]) -> list[Snapshot]:
+def read(jobs: Sequence[Job], advance: Callable[[int, Progress], None]) -> list[SideSnapshot]:
     """Carry out the jobs side by side. advance: called with the number of a job and how far it is.
 
     Raises what take() raises, of the job that failed first.
@@ -84,16 +84,16 @@ def read(jobs: Sequence[Job], advance: Callable[[int, Progress], None]) -> list[
     with contextlib.ExitStack() as ending:
         processes = []
         for job in jobs:
-            processes.append(_Process(job))
+            processes.append(_ReaderProcess(job))
             ending.callback(processes[-1].end)
-        done: dict[int, Snapshot] = {}
+        done: dict[int, SideSnapshot] = {}
         while len(done) < len(jobs):
             left = {one.connection: number for number, one in enumerate(processes) if number not in done}
             for connection in wait(list(left)):
                 assert isinstance(connection, Connection)
                 number = left[connection]
                 said = processes[number].receive()
-                if isinstance(said, Snapshot):
+                if isinstance(said, SideSnapshot):
                     done[number] = said
                     advance(number, Progress(said.size, said.size, said.keys))
                 else:

@@ -23,12 +23,12 @@ from itertools import groupby
 from types import TracebackType
 
 from tap.operate.comparison.details import Elements, counted
-from tap.operate.comparison.difference import Difference, Entry, Key, Rules
+from tap.operate.comparison.difference import Difference, DiffRules, Entry, Key
 from tap.operate.comparison.dumped import Dump, Dumps, digested, read
 from tap.rdb.handler import HandlerReader
 from tap.servers.client import Client
 from tap.servers.failures import ANSWER_SECONDS, InvalidReply
-from tap.servers.info import Replication
+from tap.servers.info import ReplicationSection
 
 BATCH = 100  # keys at a time
 PARTS = 8  # that a batch is split into when one of its keys has changed
@@ -58,7 +58,7 @@ class _Reading:
     dumps: dict[Key, Dump]
 
 
-class _Watch:
+class _WatchedKeys:
     """Watches keys on a connection of its own."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,7 +91,7 @@ class _Watch:
 class SecondLook:
     """A context. behind: a clause that says which server was how far behind when waiting for it was given up, or ""."""
 
-    def __init__(self, a: Client, b: Client, key: bytes, rules: Rules) -> None:
+    def __init__(self, a: Client, b: Client, key: bytes, rules: DiffRules) -> None:
         """key: of the hash."""
         self.behind = ""
         self._a, self._b = a, b
@@ -118,14 +118,14 @@ class SecondLook:
         for db, group in groupby(keyed, lambda one: one.db):
             these = list(group)
             async with self._a.streams(db) as streams:
-                watch = _Watch(*streams)
+                watch = _WatchedKeys(*streams)
                 for begin in range(0, len(these), BATCH):
                     some = {(db, one.key): one for one in these[begin : begin + BATCH]}
                     await self._batch(watch, db, some, looked, details)
         return looked
 
     async def _batch(
-        self, watch: _Watch, db: int, left: dict[Key, Difference], looked: Looked, details: bool, attempt: int = 0
+        self, watch: _WatchedKeys, db: int, left: dict[Key, Difference], looked: Looked, details: bool, attempt: int = 0
     ) -> None:
         """Decide these keys together, or else in parts, and each alone again and again."""
         await watch.begin([key for _, key in left])
@@ -160,7 +160,7 @@ class SecondLook:
             await self._batch(watch, db, {key: left[key] for key in keys[begin : begin + size]}, looked, details)
 
     @property
-    def _rules(self) -> Rules:
+    def _rules(self) -> DiffRules:
         rules = self._given_rules
         if all(one.is_exact for one in self._dumps.values()):
             return rules
@@ -194,7 +194,7 @@ class SecondLook:
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _applied(said: Replication) -> int:
+def _applied(said: ReplicationSection) -> int:
     """The offset up to which a server has applied its stream."""
     return said.master_repl_offset if said.slave_repl_offset is None else said.slave_repl_offset
 

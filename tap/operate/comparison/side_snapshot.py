@@ -67,7 +67,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class SideSnapshot:
     """What was read. created: seconds since the epoch, by the writer's clock; None if unknown. after: what comes after
     the RDB in its file: the first byte. size: bytes that were read.
     """
@@ -82,7 +82,7 @@ class Snapshot:
 Report = Callable[[int, int | None, int], None]  # bytes read, of how many if that is known, keys read
 
 
-def take(job: Job, report: Report) -> Snapshot:
+def take(job: Job, report: Report) -> SideSnapshot:
     """Read it all. Raises RdbError, RecordingError or EnvironmentFailure."""
     spill = Spill(job.directory)
     digest = Digest(job.key, spill.put, only=job.filter.function(), expiries=job.expiries, functions=job.functions)
@@ -94,7 +94,7 @@ def take(job: Job, report: Report) -> Snapshot:
         digest.close()
     finally:
         spill.close()
-    return Snapshot(digest.keys, digest.sums, digest.created, size, after)
+    return SideSnapshot(digest.keys, digest.sums, digest.created, size, after)
 
 
 def _read_file(job: Job, path: Path, digest: Digest, report: Report) -> tuple[int, bytes]:

@@ -17,13 +17,13 @@ from dataclasses import replace
 from typing import Any
 
 from tap.errors import ConfigError, EnvironmentFailure, words
-from tap.operate.doctor.pair_facts import HIDDEN, Dial, PairFacts, ReplicaFacts, Sample, ServerFacts
+from tap.operate.doctor.pair_facts import HIDDEN, Dial, InfoSample, PairFacts, ReplicaFacts, ServerFacts
 from tap.operate.doctor.permissions import HANDSHAKE, allows
 from tap.operate.doctor.sentinel_hello import CHANNEL, Hello, parse
 from tap.operate.server_info import server_info
 from tap.servers.client import Client
 from tap.servers.failures import FAILURES, AuthenticationError, ErrorReply, InvalidReply, said_by
-from tap.servers.info import Info, Replica
+from tap.servers.info import Info, ListedReplica
 from tap.url import Address, Url
 
 OPTIONS = (
@@ -71,14 +71,14 @@ async def gather(
         return PairFacts(facts, tuple(found), samples, tuple(announced), tuple(hellos), outage)
 
 
-async def _watch(client: Client, seconds: float, advance: Callable[[float], None]) -> tuple[Sample, ...]:
+async def _watch(client: Client, seconds: float, advance: Callable[[float], None]) -> tuple[InfoSample, ...]:
     """INFO at the start, every second, and at the end."""
     begun = time.monotonic()
     samples = []
     while True:
         at = time.monotonic()
         info = await server_info(client)
-        samples.append(Sample(at - begun, info))
+        samples.append(InfoSample(at - begun, info))
         passed = time.monotonic() - begun
         advance(min(passed, seconds))
         if passed >= seconds:
@@ -145,13 +145,13 @@ async def _replica(url: Url, master: Client, *, given: bool) -> ReplicaFacts:
     return ReplicaFacts(facts, given, None, dial, await _allowed(master, user or "default"))
 
 
-async def _listed(line: Replica, master: Client) -> ReplicaFacts:
+async def _listed(line: ListedReplica, master: Client) -> ReplicaFacts:
     """A replica that the master lists, asked without a login."""
     url = Url(Address(line.host, line.port or 0), tls=master.url.tls, tls_options=master.url.tls_options)
     return replace(await _replica(url, master, given=False), listed=line)
 
 
-async def _with_line(replica: ReplicaFacts, listed: Sequence[Replica]) -> ReplicaFacts:
+async def _with_line(replica: ReplicaFacts, listed: Sequence[ListedReplica]) -> ReplicaFacts:
     """With the line that has its port, and its host if several have that port; without one if that is ambiguous."""
     server = replica.server
     ports = {server.url.address.port, server.number("replica-announce-port"), server.field_number("tcp_port")}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tap.operate.doctor.sentinel_hello import Hello
-from tap.servers.info import Info, Replica, Replication, Stats
+from tap.servers.info import Info, ListedReplica, ReplicationSection, StatsSection
 from tap.url import Address, Url
 
 HIDDEN = "***"  # what ServerFacts.config has in place of a secret that is not empty
@@ -45,7 +45,7 @@ class ServerFacts:
         return self.info.server.version
 
     @property
-    def replication(self) -> Replication:
+    def replication(self) -> ReplicationSection:
         return self.info.replication
 
     def number(self, option: str) -> int | None:
@@ -91,7 +91,7 @@ class ReplicaFacts:
 
     server: ServerFacts
     given: bool = True
-    listed: Replica | None = None
+    listed: ListedReplica | None = None
     dial: Dial | None = None
     allowed: Mapping[str, bool | None] = field(default_factory=dict)
 
@@ -110,7 +110,7 @@ class ReplicaFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class InfoSample:
     """The master's INFO at one moment. at: seconds since the first sample."""
 
     at: float
@@ -121,7 +121,7 @@ class Sample:
         return self.info.replication.master_repl_offset
 
     @property
-    def resyncs(self) -> Stats | None:
+    def resyncs(self) -> StatsSection | None:
         """Resyncs served until then; None if INFO lacks them."""
         return (
             self.info.stats if {"sync_full", "sync_partial_ok", "sync_partial_err"} <= self.info.fields.keys() else None
@@ -138,7 +138,7 @@ class PairFacts:
 
     master: ServerFacts
     replicas: tuple[ReplicaFacts, ...] = ()
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[InfoSample, ...] = ()
     announced: tuple[Dial, ...] = ()
     hellos: tuple[Hello, ...] = ()
     outage: float = 60.0
@@ -158,7 +158,7 @@ class PairFacts:
         return _rate(self.samples[0], self.samples[-1]) if self.watched else 0.0
 
 
-def _rate(first: Sample, last: Sample) -> float:
+def _rate(first: InfoSample, last: InfoSample) -> float:
     return max(0.0, (last.offset - first.offset) / max(last.at - first.at, 1e-3))
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from tap.operate.comparison.difference import BATCH, Difference, Entry, Rules, differences
+from tap.operate.comparison.difference import BATCH, Difference, DiffRules, Entry, differences
 from tap.operate.comparison.digest import LIBRARY, Digest, add_records
 from tap.rdb.parser import Parser
 from tap.rdb.tokens import HASH, MODULE_VALUE, NONE, STREAM_VALUE, STRING
@@ -38,26 +38,26 @@ def changed(**facts: object) -> Entry:
     ],
 )
 def test_the_first_thing_that_differs_is_how(a: Entry | None, b: Entry | None, how: str | None) -> None:
-    found = Rules().judge(K, a, b)
+    found = DiffRules().judge(K, a, b)
     assert found == (None if how is None else Difference(0, b"k", how, a, b, expiry_differs=how == "expiry"))  # type: ignore[arg-type]
 
 
 def test_expiries_may_be_ignored_or_differ_a_little() -> None:
     a, b, c = changed(expiry=1000), changed(expiry=1500), changed(expiry=1501)
-    assert Rules(ignore_expiry=True).judge(K, a, PLAIN) is None
-    assert Rules(within_ms=500).judge(K, a, b) is None
-    assert Rules(within_ms=500).judge(K, a, c) is not None
-    assert Rules(within_ms=500).judge(K, PLAIN, a) is not None
+    assert DiffRules(ignore_expiry=True).judge(K, a, PLAIN) is None
+    assert DiffRules(within_ms=500).judge(K, a, b) is None
+    assert DiffRules(within_ms=500).judge(K, a, c) is not None
+    assert DiffRules(within_ms=500).judge(K, PLAIN, a) is not None
 
 
 def test_a_value_that_differs_says_whether_its_expiry_does_too() -> None:
-    found = Rules().judge(K, changed(digest=b"e" * 16, expiry=5), PLAIN)
+    found = DiffRules().judge(K, changed(digest=b"e" * 16, expiry=5), PLAIN)
     assert found is not None
     assert (found.how, found.expiry_differs) == ("value", True)
 
 
-@pytest.mark.parametrize("rules", [Rules(ignore_expiry=True), Rules(within_ms=500)])
-def test_an_expiry_that_does_not_count_does_not_differ(rules: Rules) -> None:
+@pytest.mark.parametrize("rules", [DiffRules(ignore_expiry=True), DiffRules(within_ms=500)])
+def test_an_expiry_that_does_not_count_does_not_differ(rules: DiffRules) -> None:
     found = rules.judge(K, changed(digest=b"e" * 16, expiry=1000), changed(expiry=1500))
     assert found is not None
     assert (found.how, found.expiry_differs) == ("value", False)
@@ -83,12 +83,12 @@ def records(names: dict[bytes, int]) -> set[bytes]:
 
 
 def test_a_key_that_has_expired_need_not_be_on_both_sides() -> None:
-    (found,) = differences(records({b"old": 10, b"new": 30}), set(), Rules(moment=20))
+    (found,) = differences(records({b"old": 10, b"new": 30}), set(), DiffRules(moment=20))
     assert [one.key for one in found.differences] == [b"new"]
     assert found.expired == 1
 
 
 def test_many_differences_come_in_batches() -> None:
     many = records({b"%d" % number: NONE for number in range(2 * BATCH + 5)})
-    found = list(differences(many, set(), Rules()))
+    found = list(differences(many, set(), DiffRules()))
     assert [len(one.differences) for one in found] == [BATCH, BATCH, 5]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tap.errors import EnvironmentFailure, RdbError, RecordingError
-from tap.operate.comparison.side_snapshot import Filter, Job, Snapshot, take
+from tap.operate.comparison.side_snapshot import Filter, Job, SideSnapshot, take
 from tap.servers.client import Client
 from tap.servers.embedded import LOOPBACK
 from tap.url import Url
@@ -23,7 +23,7 @@ from tests.support import Servers, client
 MIXED = next(one for one in fixtures("server") if one.name == "redis-8.0.6-mixed")
 
 
-def taken(place: Path | Url, directory: Path, **more: object) -> Snapshot:
+def taken(place: Path | Url, directory: Path, **more: object) -> SideSnapshot:
     directory.mkdir()
     return take(Job("it", place, directory, KEY, **more), lambda read, total, keys: None)  # type: ignore[arg-type]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tap.operate.doctor import examination
 from tap.operate.doctor.check import Finding
-from tap.operate.doctor.pair_facts import Dial, PairFacts, ReplicaFacts, Sample, ServerFacts
+from tap.operate.doctor.pair_facts import Dial, InfoSample, PairFacts, ReplicaFacts, ServerFacts
 from tap.servers.info import Info
 from tap.url import Address, Url
 from tests.servers.infos import slave
@@ -104,7 +104,7 @@ def pair(
         {"ping": True, "replconf": True, "psync": True} if allowed is None else allowed,
     )
     samples = tuple(
-        Sample(
+        InfoSample(
             float(second),
             info({**of.info.fields, "master_repl_offset": offset, "slave0": slave(REPLICA, offset)}),
         )
