@@ -53,6 +53,9 @@ class ConnectionStatus(NamedTuple):
         side that is silent for longer than it should be, see events.Silent; None if neither is. timeout_in: seconds until
         the master ends the connection for that, None if unknown. is_held: a fault holds bytes of the connection.
     is_blocked: the replica takes no more at present, so the master is not read.
+    is_stalled: a fault stalls the master's bytes.
+    has_ended: a side has sent FIN, or its socket is gone.
+    tap_address: of the tap on the connection to the master, as in its CLIENT LIST; None while there is none.
     buffer_bytes: in the master's output buffer for this replica, as the master says; None if it is not asked.
     bytes_from_master, bytes_from_replica: received on this connection.
     stream_bytes: bytes of the stream so far; None before it begins.
@@ -89,6 +92,9 @@ class ConnectionStatus(NamedTuple):
     is_held: bool = False
     buffer_bytes: int | None = None
     is_blocked: bool = False
+    is_stalled: bool = False
+    has_ended: bool = False
+    tap_address: tuple[str, int] | None = None
 
     def is_current(self, conversation: Conversation) -> bool:
         """Whether the record is still right for its conversation. May be false although it is.
@@ -146,8 +152,11 @@ def connection_status(
     is_held: bool = False,
     buffer_bytes: int | None = None,
     is_blocked: bool = False,
+    is_stalled: bool = False,
+    has_ended: bool = False,
+    tap_address: tuple[str, int] | None = None,
 ) -> ConnectionStatus:
-    """The record of one connection. now: on the clock of the conversation's times. is_held, is_blocked: see there."""
+    """The record of one connection. now: on the clock of the conversation's times. The others: see ConnectionStatus."""
     stream, channel = conversation.stream, conversation.rdb_channel
     payload = conversation.rdb if channel is None else channel.rdb
     rdb = acked = db = stream_bytes = None
@@ -186,4 +195,7 @@ def connection_status(
         is_held,
         buffer_bytes,
         is_blocked,
+        is_stalled,
+        has_ended,
+        tap_address,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from collections.abc import Callable
 
@@ -21,8 +23,8 @@ from tap.replication.memory import Memory
 from tap.replication.phase import Phase
 from tap.status import ConnectionStatus, RdbStatus, connection_status
 from tap.url import Address
-from tests.relay.wire import BASE, GRANT, LOCALHOST, REPLID, asks, command
-from tests.support import WITHIN, Servers, TapThread, client, level
+from tests.relay.wire import BASE, GRANT, LOCALHOST, REPLID, add, asks, command, in_front_of, remove
+from tests.support import WITHIN, Servers, TapThread, client, level, wait_until
 
 
 def granted(memory: Memory | None = None) -> Conversation:
@@ -160,6 +162,47 @@ def test_a_tap_reports_the_state_of_its_links_and_connections(servers: Servers, 
         }
         assert all(one.rdb is not None and one.rdb.received for one in mains)
         assert abs(status.time - time.time()) < WITHIN
+
+
+def test_a_connection_has_the_taps_address_from_the_dial_on_and_ends_with_a_half() -> None:
+    """Of an ordinary client no byte passes in the meantime: its record is not the kept one."""
+    with socket.create_server((LOCALHOST, 0)) as listening, contextlib.ExitStack() as opened:
+        listening.settimeout(WITHIN)
+        tap = opened.enter_context(TapThread(in_front_of(listening.getsockname()[1])))
+        client = opened.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN))
+        client.sendall(command("GET", "key"))
+        master, address = listening.accept()
+        opened.enter_context(master)
+
+        def state() -> tuple[Phase, tuple[str, int] | None, bool] | None:
+            found = tap.tap.status().connections
+            return (found[0].phase, found[0].tap_address, found[0].has_ended) if found else None
+
+        wait_until(lambda: state() == (Phase.ORDINARY, address, False))
+        client.shutdown(socket.SHUT_WR)
+        wait_until(lambda: state() == (Phase.ORDINARY, address, True))
+
+
+def test_a_connection_is_stalled_while_a_fault_stalls_what_the_master_sends() -> None:
+    with socket.create_server((LOCALHOST, 0)) as listening, contextlib.ExitStack() as opened:
+        listening.settimeout(WITHIN)
+        tap = opened.enter_context(TapThread(in_front_of(listening.getsockname()[1])))
+        replica = opened.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN))
+        replica.sendall(asks(BASE))
+        master = opened.enter_context(listening.accept()[0])
+        master.sendall(GRANT)
+
+        def is_stalled() -> bool:
+            return tap.tap.status().connections[0].is_stalled
+
+        wait_until(lambda: tap.tap.status().connections[0].phase is Phase.STREAM)
+        assert not is_stalled()
+        for sender, expected in (("replica", False), ("master", True), ("both", True)):
+            armed = add(tap, f"stall from={sender}")
+            assert armed.fired == 1
+            assert is_stalled() is expected
+            remove(tap, armed)
+            assert not is_stalled()
 
 
 @pytest.mark.costly

@@ -102,6 +102,22 @@ class Connection(Outline):
         return self.replica.blocked
 
     @property
+    def is_stalled(self) -> bool:
+        """Whether a fault stalls the master's bytes."""
+        return self.faults is not None and self.faults.lanes[Side.MASTER].flow.is_stalled
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a side has sent FIN, or its socket is gone."""
+        return self.replica.lost or self.replica.at_end or self.master.lost or self.master.at_end
+
+    @property
+    def tap_address(self) -> HostPort | None:
+        """The tap's address on the connection to the master; None while there is none."""
+        transport = self.master.transport
+        return None if transport is None or self.master.lost else transport.get_extra_info("sockname")[:2]
+
+    @property
     def buffer_bytes(self) -> int | None:
         """Bytes in the master's output buffer for this replica, by the tap's address there; None if it is not asked."""
         said = self.route.facts.memory.inspected
@@ -166,6 +182,7 @@ class Connection(Outline):
     # ---- the beginning ----
 
     def leg_made(self, leg: Leg) -> None:
+        self._status = None
         if leg is not self.replica:
             return
         try:
@@ -284,6 +301,7 @@ class Connection(Outline):
 
     def ended(self, leg: Leg) -> None:
         """The leg's peer sent FIN: forward it."""
+        self._status = None
         self.closing.note(leg.side, "fin", self._why_silent(leg))
         if self.sink is not None:
             self.sink.ended(leg.side, "fin")
@@ -301,6 +319,7 @@ class Connection(Outline):
 
     def lost(self, leg: Leg, error: Exception | None) -> None:
         """The leg's socket is gone: note by whom, and end the other leg accordingly."""
+        self._status = None
         performer, other = self._performer, leg.other
         if isinstance(error, ConnectionResetError | BrokenPipeError):
             self.closing.note(leg.side, "reset", self._why_silent(leg) or words(error))

@@ -27,7 +27,7 @@ class Outline:
         self._loop = asyncio.get_running_loop()
         self.opened = self._loop.time()
         self.silence: Silence | None = None  # once time has passed
-        self._status: ConnectionStatus | None = None  # the last one made
+        self._status: ConnectionStatus | None = None  # the last one; None after a change that no byte shows
 
     @property
     def is_held(self) -> bool:
@@ -38,6 +38,21 @@ class Outline:
     def is_blocked(self) -> bool:
         """Whether the replica takes no more at present."""
         return False
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether a fault stalls the master's bytes."""
+        return False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a side has sent FIN, or its socket is gone."""
+        return False
+
+    @property
+    def tap_address(self) -> tuple[str, int] | None:
+        """The tap's address on the connection to the master; None while there is none."""
+        return None
 
     @property
     def buffer_bytes(self) -> int | None:
@@ -90,6 +105,9 @@ class Outline:
                 is_held=self.is_held,
                 buffer_bytes=self.buffer_bytes,
                 is_blocked=self.is_blocked,
+                is_stalled=self.is_stalled,
+                has_ended=self.has_ended,
+                tap_address=self.tap_address,
             )
         return status
 

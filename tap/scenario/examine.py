@@ -64,11 +64,14 @@ class TapExamination:
 
     def _connection(self) -> ConnectionStatus | None:
         """The connection by which the replica follows; None if there is none."""
-        tap = self._stage.tap
-        # The status does not say which of its two ends a connection has lost.
-        whole = {one.number for one in tap.links if not (one.replica.lost or one.master.lost)}
-        streaming = [one for one in tap.status().connections if one.role is Role.REPLICA and one.phase is Phase.STREAM]
-        return next((one for one in reversed(streaming) if one.number in whole), None)
+        return next(
+            (
+                one
+                for one in reversed(self._stage.tap.status().connections)
+                if one.role is Role.REPLICA and one.phase is Phase.STREAM and not one.has_ended
+            ),
+            None,
+        )
 
     async def _has_begun(self) -> bool:
         connection = self._connection()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from tap.bus import Told
-from tap.replication.conversation import Conversation
-from tap.replication.events import Ack, LinkClosed, Side
+from tap.replication.events import Ack, LinkClosed
 from tap.replication.phase import Phase
+from tap.status import ConnectionStatus
 from tap.tap import Tap
 
 PERIOD = 0.01  # seconds; how precisely the end of an outage is measured
@@ -62,16 +62,12 @@ class Outages:
     @property
     def has_stream(self) -> bool:
         """Whether a connection of the tap has both of its ends and, as far as the tap can tell, a stream."""
-        return any(
-            _streams(link.conversation)
-            and not (link.replica.lost or link.replica.at_end or link.master.lost or link.master.at_end)
-            and not (link.faults is not None and link.faults.lanes[Side.MASTER].flow.is_stalled)
-            for link in self._tap.links
-        )
+        return any(_streams(one) and not (one.has_ended or one.is_stalled) for one in self._tap.status().connections)
 
 
-def _streams(conversation: Conversation) -> bool:
-    if conversation.phase in (Phase.LOADING, Phase.STREAM, Phase.OPAQUE):
+def _streams(connection: ConnectionStatus) -> bool:
+    if connection.phase in (Phase.LOADING, Phase.STREAM, Phase.OPAQUE):
         return True
-    # After SYNC there is neither an offset nor an ACK that says that the replica has loaded the RDB.
-    return conversation.stream is not None and conversation.rdb_end is not None
+    # After SYNC there is neither an offset nor an ACK that says that the replica has loaded the RDB: the phase stays
+    # WAITING, although the stream follows the RDB on this connection.
+    return connection.stream_bytes is not None and connection.rdb is not None and connection.rdb_channel_bytes is None

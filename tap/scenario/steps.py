@@ -102,9 +102,9 @@ class Steps:
 
     async def _disconnect(self) -> None:
         """Close the replica's connections, by address: a given master may have other replicas."""
-        for link in self._stage.tap.links:
-            if link.master.transport is not None:
-                host, port = link.master.transport.get_extra_info("sockname")[:2]
+        for connection in self._stage.tap.status().connections:
+            if connection.tap_address is not None:
+                host, port = connection.tap_address
                 await self._stage.pair.master.client.ask("CLIENT", "KILL", "ADDR", f"{host}:{port}")
 
     async def _demote(self) -> None:

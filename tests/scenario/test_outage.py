@@ -14,19 +14,19 @@ from tap.replication.phase import Phase
 from tap.scenario.outage import Outages
 
 
-def link(phase: Phase = Phase.STREAM, *, stalled: bool | None = None, gone: str = "", loading: bool = False) -> Any:
-    """gone: conditions of a leg, as "replica.lost"."""
-    legs = {
-        side: SimpleNamespace(lost=gone == f"{side}.lost", at_end=gone == f"{side}.at_end")
-        for side in ("replica", "master")
-    }
-    faults = None
-    if stalled is not None:
-        lane = SimpleNamespace(flow=SimpleNamespace(is_stalled=stalled))
-        other = SimpleNamespace(flow=SimpleNamespace(is_stalled=not stalled))
-        faults = SimpleNamespace(lanes={Side.MASTER: lane, Side.REPLICA: other})
-    conversation = SimpleNamespace(phase=phase, stream=object() if loading else None, rdb_end=10 if loading else None)
-    return SimpleNamespace(conversation=conversation, faults=faults, **legs)
+def link(
+    phase: Phase = Phase.STREAM,
+    *,
+    stream: int | None = None,
+    rdb: bool = False,
+    channel: int | None = None,
+    **state: bool,
+) -> Any:
+    """A connection's status. stream, channel: its stream_bytes and rdb_channel_bytes. rdb: whether it has one."""
+    states = {"is_stalled": False, "has_ended": False} | state
+    return SimpleNamespace(
+        phase=phase, stream_bytes=stream, rdb=object() if rdb else None, rdb_channel_bytes=channel, **states
+    )
 
 
 class Watched:
@@ -40,6 +40,9 @@ class Watched:
         self.now = 100.0
         clock: Any = SimpleNamespace(time=lambda: self.now)
         self.outages._loop = clock
+
+    def status(self) -> Any:
+        return SimpleNamespace(connections=self.links)
 
     def at(self, now: float, *links: Any) -> None:
         self.now, self.links = now, list(links)
@@ -76,13 +79,12 @@ def test_an_outage_lasts_from_the_loss_of_a_stream_to_the_next_one() -> None:
         (link(Phase.OPAQUE), True),
         (link(Phase.RDB), False),
         (link(Phase.WAITING), False),
-        (link(Phase.RDB, loading=True), True),  # after SYNC
-        (link(gone="replica.lost"), False),
-        (link(gone="replica.at_end"), False),
-        (link(gone="master.lost"), False),
-        (link(gone="master.at_end"), False),
-        (link(stalled=True), False),
-        (link(stalled=False), True),
+        (link(Phase.WAITING, stream=0, rdb=True), True),  # after SYNC
+        (link(Phase.WAITING, rdb=True), False),
+        (link(Phase.WAITING, stream=0), False),
+        (link(Phase.RDB, stream=0, rdb=True, channel=10), False),  # the stream flows beside the RDB
+        (link(has_ended=True), False),
+        (link(is_stalled=True), False),
     ],
 )
 def test_a_stream_is_recognized(one: Any, has_stream: bool) -> None:

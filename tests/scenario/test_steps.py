@@ -97,7 +97,10 @@ class Play:
         )  # fmt: skip
         self.journal = Journal()
         listeners = [SimpleNamespace(address=name, config=SimpleNamespace(name=name)) for name in ("main", "back")]
-        self.tap = SimpleNamespace(faults=None, links=[], listeners=listeners)
+        self.connections: list[Any] = []
+        self.tap = SimpleNamespace(
+            faults=None, listeners=listeners, status=lambda: SimpleNamespace(connections=self.connections)
+        )
         self.workload = Workload(self.master, self.story)
         self.tally = SimpleNamespace(remember=self._remember)
         self.armed: list[Any] = []
@@ -203,12 +206,9 @@ def test_the_demoted_master_follows_by_the_way_back_and_the_workload_moves_to_th
 
 
 def test_the_master_closes_the_connections_of_the_tap_by_their_address() -> None:
-    def leg(port: int | None) -> Any:
-        transport = SimpleNamespace(get_extra_info=lambda name: {"sockname": ("127.0.0.1", port, 0, 0)}[name])
-        return SimpleNamespace(master=SimpleNamespace(transport=transport if port else None))
-
+    addresses = ("127.0.0.1", 5000), None, ("127.0.0.1", 5001)
     play = Play({"do": "disconnect replica"})
-    play.tap.links = [leg(5000), leg(None), leg(5001)]
+    play.connections = [SimpleNamespace(tap_address=one) for one in addresses]
     play.taken()
     assert play.story == [("master", "CLIENT", "KILL", "ADDR", f"127.0.0.1:{port}") for port in (5000, 5001)]
 
