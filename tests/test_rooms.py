@@ -12,7 +12,7 @@ from tests.support import ROOT
 
 # A room, and the rooms of the house it may use. The modules beside the rooms (config, errors, bus) stand under most.
 MAY_USE = {
-    "rdb": {"errors"},
+    "rdb": {"errors", "glob"},
     "replication": {"rdb"},
     "faults": {"replication", "rdb", "glob", "units", "errors"},
     "capture": {"errors", "units"},
@@ -300,6 +300,7 @@ def test_the_docstring_of_a_room_says_what_each_of_its_modules_is() -> None:
 TESTED_ELSEWHERE = {
     "cli/chaos_campaign.py": "cli/test_chaos.py",
     "cli/replay_as_master.py": "cli/test_replay.py",
+    "console/rdb_formats.py": "cli/test_rdb.py",
     "console/rdbtools_callbacks.py": "console/test_rdbtools_formats.py",
     "console/demo_story.py": "cli/test_demo.py",
     "console/followed.py": "console/test_live.py",

@@ -20,13 +20,10 @@ from tap.console.lines import ConciseLog, json_line
 from tap.console.stderr import say
 from tap.errors import ConfigError, RecordingError
 from tap.recording.filters import Filters
-from tap.recording.missing import Missing
 from tap.recording.player import Player
-from tap.recording.reader import nothing, read
-from tap.recording.seen_commands import SeenCommands
-from tap.recording.stats import Batch, Stats
-from tap.replication.events import Command, Side
-from tap.verdict.loops import judging
+from tap.recording.question import EventQuestion, FigureQuestion
+from tap.recording.reader import read
+from tap.recording.stats import Stats
 
 FOLLOW_SECONDS = 0.1
 
@@ -72,98 +69,33 @@ def show(
     )
     if once and not (stats or commands or wanted.only_commands):
         raise ConfigError("--once is about commands: add --commands, a filter for them, or --stats")
-    asked: _Events | _Figures = _Figures(wanted, once) if stats else _Events(wanted, form, commands, rdb_keys, once)
-    player = asked.player
-    for _ in read(files, player, _until_stopped(player) if follow else None):
+    question: EventQuestion | FigureQuestion
+    if stats:
+        question = FigureQuestion(wanted, once=once)
+    else:
+        question = EventQuestion(wanted, _writer(form), commands=commands, rdb_keys=rdb_keys, once=once)
+    for _ in read(files, question.player, _until_stopped(question.player) if follow else None):
         pass
-
-    def concerns(missing: Missing) -> bool:
-        if stats:
-            told = missing.may_hold_commands or (missing.cause == "gap" and missing.side is Side.MASTER)
-            return told and wanted.may_lack(missing)
-        return wanted.may_lack(missing) and (missing.cause != "rdb_omitted" or rdb_keys)
-
-    # Figures count a command once for its link, whichever connection brought it; events belong to each connection.
-    joins = wanted.joins if stats or once else None
-    if isinstance(asked, _Figures) and player.packets and nothing(player) is None:
-        for one in player.account.lacking(concerns, joins, by_link=not once):
-            asked.figures.lacks(one)
-        _print(asked.figures, form)
+    if isinstance(question, FigureQuestion) and question.has_answer:
+        _print(question.answer(), form)
     sys.stdout.flush()
-    say(*player.remarks, *asked.remarks)
-    lines = [*player.account.lines(concerns, joins, by_link=not once), *wanted.lacks]
-    remarks = [] if nothing(player) else wanted.remarks(player.account, asked.total, asked.count, grows=follow)
-    if lines:
-        raise RecordingError(*lines, *remarks)
-    say(*remarks)
+    say(*question.remarks)
+    mismatches = question.mismatches(grows=follow)
+    if question.lacking:
+        raise RecordingError(*question.lacking, *mismatches)
+    say(*mismatches)
 
 
-class _Events:
-    """Writes events. total: commands on the selected links and in the selected time; count: those that match."""
+def _writer(form: str) -> Callable[[Told], None]:
+    """A function that writes an event to stdout."""
+    line: Callable[[Told], str | None] = json_line if form == "json" else ConciseLog()
 
-    def __init__(self, wanted: Filters, form: str, commands: bool, rdb_keys: bool, once: bool) -> None:
-        self.total = 0
-        self.count = 0
-        self.player = Player(judging(self._put), every_command=commands or wanted.only_commands, every_key=rdb_keys)
-        self._wanted = wanted
-        self._once = SeenCommands() if once else None
-        self._line: Callable[[Told], str | None] = json_line if form == "json" else ConciseLog()
-
-    @property
-    def remarks(self) -> list[str]:
-        return [] if self._once is None else self._once.remarks()
-
-    def _put(self, told: Told) -> None:
-        if not self._is_wanted(told):
-            return
-        said = self._line(told)
+    def put(told: Told) -> None:
+        said = line(told)
         if said is not None:
             sys.stdout.write(f"{said}\n")
 
-    def _is_wanted(self, told: Told) -> bool:
-        event, wanted = told.event, self._wanted
-        concerns = wanted.concerns(told)
-        if self._once is not None and not self._once.first(told, counts=wanted.has_link(told)):
-            return False
-        if not isinstance(event, Command):
-            return concerns and not wanted.only_commands
-        self.total += concerns
-        is_wanted = concerns and wanted.matches(event)
-        self.count += is_wanted
-        return is_wanted
-
-
-class _Figures:
-    """Counts events; total, count: as in _Events."""
-
-    def __init__(self, wanted: Filters, once: bool) -> None:
-        self.total = 0
-        self.count = 0
-        self.figures = Stats(once=once)
-        self.player = Player(self._hear, count=self._take)
-        self._wanted = wanted
-
-    @property
-    def remarks(self) -> list[str]:
-        return self.figures.remarks
-
-    def _hear(self, told: Told) -> None:
-        if self._wanted.concerns(told):
-            self.figures.told(told)
-
-    def _take(self, batch: Batch) -> None:
-        if self._wanted.has_link(batch):
-            self.figures.take(batch, self._choose)
-
-    def _choose(self, batch: Batch, is_new: bool) -> Batch | None:
-        within = self._wanted.within(batch)
-        if within is None:
-            return None
-        matching = self._wanted.matching(within)
-        if is_new:
-            self.total += len(within.heads)
-            self.count += len(matching.heads)
-        return matching
+    return put
 
 
 def _print(figures: Stats, form: str) -> None:

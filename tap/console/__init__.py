@@ -13,7 +13,7 @@
     demo_story               what `redis-tap demo` shows
     chaos_report, junit      results of chaos: for people, and for build servers
     fault_table              `redis-tap faults`
-    rdb_report               the content of an RDB
+    rdb_formats, rdb_report  the formats of `redis-tap rdb`; the content of an RDB, for people
     stats_report             statistics of a recording
     diff_report              differences of two data sets
     doctor_report            what an examination of a pair found

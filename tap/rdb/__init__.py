@@ -22,6 +22,7 @@ your own) take from it what they need.
     problem               what is wrong with an RDB, and where
     tape, tokens          what is found, as numbers; their vocabulary
     keys, summary         readers of a tape: the keys without values; totals
+    key_filter            which keys are wanted
     jsonl, json_parts     a line of JSON for each key; its rarer parts
     handler, callbacks    one method for each kind of element: ours, and rdbtools'
 """
@@ -52,7 +53,7 @@ class _Readable(Protocol):
     def readinto(self, buffer: bytearray, /) -> int | None: ...
 
 
-Source = _Readable | Iterable[bytes]
+Source = _Readable | Iterable[bytes | memoryview]
 
 
 def read(

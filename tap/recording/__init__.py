@@ -29,7 +29,8 @@ Beside that way:
     playing, byte_observer    interfaces: of a played connection with its player; of what receives a master's bytes
     history                   the index of a recording: which RDBs and stretches of the stream it has; copies them out
     choice, inventory         which part of that is meant; which links, dbs and commands there are, when nothing fits
-    filters, moments          the questions: links, keys, offsets; times
+    question                  what is asked of a recording as a whole, and what the answer lacks
+    filters, moments          which part of it: links, keys, offsets; times
     stats                     an answer in bounded memory
 """
 
