@@ -327,6 +327,7 @@ TESTED_ELSEWHERE = {
     "recording/playing.py": "recording/test_player.py",
     "recording/reader.py": "recording/test_player.py",
     "capture/segments.py": "capture/test_packets.py",
+    "capture/tcp_connection.py": "capture/test_assembly.py",
     "capture/tunnels.py": "capture/test_layers.py",
     "servers/key_scan.py": "scenario/test_pair_difference_played.py",
     "relay/outline.py": "test_tap.py",

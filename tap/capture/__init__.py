@@ -11,6 +11,7 @@ Reading, from the outside in:
     fragments                on that way, IP packets in pieces
     segments                 the vocabulary of segments
     assembly                 from segments to the bytes of a connection; pending_segments.py wait for earlier ones
+    tcp_connection           how far each direction of one has come
     cut_packets, problems    what the capture lacks, and what cannot be read
     tls                      connections that cannot be read because they are encrypted
 

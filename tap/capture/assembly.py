@@ -4,7 +4,7 @@ A capture is not what the endpoints saw. Its packets may be repeated, reordered,
 connection's addresses without belonging to it: the RST of a middlebox, the SYN of a scanner, a late packet of an earlier
 connection with the same ports.
 
-Each direction (HalfConnection) knows the sequence number it expects next, following, and how many bytes precede it,
+Each direction (tcp_connection.py) knows the sequence number it expects next, following, and how many bytes precede it,
 position:
 
     given out as Bytes and Gaps  │  hole   │  pending segments, with holes of their own
@@ -38,119 +38,18 @@ that waits, 16 MiB per direction at the most, and a small record of each connect
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tap.capture.layers import Segment
-from tap.capture.pending_segments import PendingSegments
 from tap.capture.segments import ACK, FIN, RST, SYN, Endpoint
+from tap.capture.tcp_connection import REACH, TcpConnection, distance
 
-REACH = 2**25  # bytes from the expected number at which a segment is near: more than pending holds and most windows have
 PROOF = 3  # segments that follow one another: not a coincidence
 EARLY_TIME = 100_000_000  # nanoseconds that a segment waits for the bytes it acknowledges
 MAX_EARLY = 64  # segments that wait for them
 GAP_TIME = 1_000_000_000  # nanoseconds after which bytes acknowledged but not seen are taken to be missing
 MAX_CLOSED = 10_000  # closed connections remembered, so that a retransmission is not taken for a new connection
-
-
-@dataclass(slots=True)
-class HalfConnection:
-    """One direction. position: bytes of it that have been given out or skipped."""
-
-    first: int | None = None  # the sequence number of the first byte, if the beginning is known
-    following: int | None = None  # the sequence number of the next byte
-    position: int = 0
-    pending: PendingSegments = field(default_factory=PendingSegments)
-    hole_since: int | None = None
-    acknowledged: int | None = None  # the highest number that the other direction acknowledged
-    fin: int | None = None  # the sequence number of the FIN
-    reset: tuple[int, int] | None = None  # sequence number and time of a RST that waits
-    has_ended: bool = False
-    is_heard: bool = False  # a packet of its sender is in the capture, with or without bytes
-    unseen: int | None = None  # bytes up to this sequence number were waited for in vain
-
-    def begin(self, number: int) -> None:
-        """Start counting at this sequence number if nothing is known yet."""
-        if self.following is None:
-            self.first = self.following = number
-
-    def is_near(self, number: int) -> bool:
-        """Whether a sequence number can belong to this direction."""
-        if self.following is None or -self.position - REACH <= _distance(number, self.following) <= REACH:
-            return True
-        return self.acknowledged is not None and abs(_distance(number, self.acknowledged)) <= REACH
-
-    def can_have_come_to(self, number: int) -> bool:
-        """Whether the receiver can be expecting the byte with this number, as far as the capture shows."""
-        assert self.following is not None
-        ahead = _distance(number, self.following)
-        known = 0 if self.acknowledged is None else _distance(self.acknowledged, self.following)
-        if ahead <= 0:
-            return ahead >= (min(known, 0) if self.acknowledged is not None else -REACH)
-        if ahead == known or (ahead == 1 and self.fin == self.following):
-            return True
-        return self.pending.has_end(self.position + ahead)
-
-    def ahead(self) -> int:
-        """Bytes from position to the nearest pending segment; below 0 if other segments have brought its beginning."""
-        return self.pending.first() - self.position
-
-
-class TcpConnection:
-    """One TCP connection.
-
-    ends: the endpoint that opened it comes first; if the opening was not captured (from_start is false), the one whose
-    packet came first. disbelieved: by kind, packets with its addresses whose numbers it cannot have.
-    """
-
-    def __init__(self, ends: tuple[Endpoint, Endpoint], from_start: bool) -> None:
-        self.ends = ends
-        self.from_start = from_start
-        self.halves = HalfConnection(), HalfConnection()
-        self.early: list[tuple[int, Segment]] = []  # with the times of arrival, as the rivals
-        self.rivals: list[tuple[int, Segment]] = []
-        self.disbelieved: Counter[str] = Counter()
-        self.is_closed = False
-        self.reset_by: int | None = None
-
-    def side(self, segment: Segment) -> int:
-        """The number of the segment's sender."""
-        opener, other = self.ends
-        source = segment.source
-        if source is opener or source is other:  # the usual case: endpoints are cached, and identity is fast to test
-            return 0 if source is opener else 1
-        return 0 if source == opener else 1
-
-    def waiting(self, side: int) -> int:
-        """Bytes of a side that have arrived but have not been given out."""
-        early = sum(len(segment.data) for _, segment in self.early if self.side(segment) == side)
-        return early + self.halves[side].pending.bytes
-
-    def lacks(self, side: int) -> bool:
-        """Whether the other side has acknowledged bytes of this side that have not been seen."""
-        half = self.halves[side]
-        if half.following is None or half.acknowledged is None:
-            return False
-        return _distance(half.acknowledged, half.following) > half.has_ended  # a FIN takes a sequence number, too
-
-    def has(self, segment: Segment, side: int) -> bool:
-        """Whether the numbers of a segment can be those of this connection. side: the sender's."""
-        half, other = self.halves[side], self.halves[1 - side]
-        if segment.flags & SYN:
-            return half.following is None or half.first == (segment.sequence + 1) & 0xFFFFFFFF
-        if not half.is_near(segment.sequence):
-            return False
-        return not segment.flags & ACK or bool(segment.flags & RST) or other.is_near(segment.acknowledged)
-
-    def disbelieve(self, segment: Segment) -> None:
-        flags = segment.flags
-        self.disbelieved["RST" if flags & RST else "SYN" if flags & SYN else "FIN" if flags & FIN else "segment"] += 1
-
-    def forget_rivals(self) -> None:
-        for _, segment in self.rivals:
-            self.disbelieve(segment)
-        self.rivals.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,12 +192,12 @@ class Assembler:
         assert half.following is not None
         if flags & ACK and not flags & RST:
             other.begin(segment.acknowledged)
-            if other.acknowledged is None or _distance(segment.acknowledged, other.acknowledged) > 0:
+            if other.acknowledged is None or distance(segment.acknowledged, other.acknowledged) > 0:
                 other.acknowledged = segment.acknowledged
         if flags & RST:
             if half.can_have_come_to(sequence):
                 yield from self._reset(connection, side, sequence, time)
-            elif _distance(sequence, half.following) > 0:
+            elif distance(sequence, half.following) > 0:
                 half.reset = sequence, time
             else:
                 connection.disbelieve(segment)
@@ -310,9 +209,9 @@ class Assembler:
             yield from self._data(connection, side, sequence, segment, time)
         if flags & FIN and not half.has_ended:
             end = (sequence + len(segment.data) + segment.missing) & 0xFFFFFFFF
-            if _distance(end, half.following) < 0:
+            if distance(end, half.following) < 0:
                 connection.disbelieve(segment)
-            elif half.fin is None or _distance(end, half.fin) < 0:
+            elif half.fin is None or distance(end, half.fin) < 0:
                 half.fin = end
         for number in (side, 1 - side):
             half = connection.halves[number]
@@ -330,7 +229,7 @@ class Assembler:
         yield from self._flush(connection, time)
         half = connection.halves[side]
         assert half.following is not None
-        missing = _distance(sequence, half.following)
+        missing = distance(sequence, half.following)
         if missing > 0 and half.fin != half.following:
             yield from self._gap(connection, side, missing, time)
         connection.is_closed = True
@@ -371,7 +270,7 @@ class Assembler:
             if not half.is_near(one.sequence):
                 yield from self._flush_half(connection, side, time)
                 assert half.following is not None
-                yield from self._gap(connection, side, _distance(one.sequence, half.following), time)
+                yield from self._gap(connection, side, distance(one.sequence, half.following), time)
             yield from self._take(connection, one, side, time)
 
     def join(self, segment: Segment, positions: tuple[int, int], held: int) -> TcpConnection:
@@ -403,7 +302,7 @@ class Assembler:
         yield from self._flush(connection, time)
         for side, half in enumerate(connection.halves):
             if half.fin is not None and half.following is not None and not half.has_ended:
-                missing = _distance(half.fin, half.following)
+                missing = distance(half.fin, half.following)
                 if missing > 0:
                     yield from self._gap(connection, side, missing, time)
                 yield from self._end(connection, side, time)
@@ -430,7 +329,7 @@ class Assembler:
     def _data(self, connection: TcpConnection, side: int, sequence: int, segment: Segment, time: int) -> Iterator[Item]:
         half = connection.halves[side]
         assert half.following is not None
-        ahead = _distance(sequence, half.following)
+        ahead = distance(sequence, half.following)
         if ahead > 0:
             half.pending.add(half.position + ahead, segment.data, segment.missing)
             if half.hole_since is None:
@@ -468,7 +367,7 @@ class Assembler:
         while half.pending:
             assert half.following is not None
             ahead = half.ahead()
-            if not 0 < ahead <= _distance(segment.acknowledged, half.following):
+            if not 0 < ahead <= distance(segment.acknowledged, half.following):
                 break
             yield from self._gap(connection, side, ahead, time)
             yield from self._drain(connection, side, time, segment.acknowledged)
@@ -482,7 +381,7 @@ class Assembler:
         while half.pending:
             assert half.following is not None
             ahead = 0 if half.position in half.pending else half.ahead()
-            if ahead > 0 or (end is not None and _distance(end, half.following) <= 0):
+            if ahead > 0 or (end is not None and distance(end, half.following) <= 0):
                 half.hole_since = time if half.hole_since is None else half.hole_since
                 return
             data, missing = half.pending.pop(half.position + ahead)
@@ -499,7 +398,7 @@ class Assembler:
                 acknowledged = half.acknowledged
                 if acknowledged is None or time - half.hole_since <= GAP_TIME:
                     return
-                if _distance(acknowledged, half.following) < half.ahead():
+                if distance(acknowledged, half.following) < half.ahead():
                     return
             yield from self._leap(connection, side, time)
 
@@ -513,7 +412,7 @@ class Assembler:
         for side, half in enumerate(connection.halves):
             yield from self._flush_half(connection, side, time)
             if half.is_heard and half.following is not None and half.acknowledged is not None and half.fin is None:
-                missing = _distance(half.acknowledged, half.following)
+                missing = distance(half.acknowledged, half.following)
                 if 1 < missing <= REACH:  # a single number may be that of a FIN
                     yield from self._gap(connection, side, missing, time)
 
@@ -525,7 +424,7 @@ class Assembler:
         """Let a RST or FIN that waited for the bytes before it end the connection or the direction."""
         half = connection.halves[side]
         if half.reset is not None and half.following is not None and not connection.is_closed:
-            ahead = _distance(half.reset[0], half.following)
+            ahead = distance(half.reset[0], half.following)
             if ahead < 0:
                 half.reset = None
                 connection.disbelieved["RST"] += 1
@@ -534,7 +433,7 @@ class Assembler:
         if half.fin is None or half.has_ended or connection.is_closed:
             return
         assert half.following is not None
-        ahead = _distance(half.fin, half.following)
+        ahead = distance(half.fin, half.following)
         if ahead < 0:  # the direction went on after it
             half.fin = None
             connection.disbelieved["FIN"] += 1
@@ -562,16 +461,16 @@ def _is_early(connection: TcpConnection, segment: Segment, side: int) -> bool:
     if not segment.flags & ACK or half.following is None or is_lacking:
         return False
     known = half.following
-    if half.unseen is not None and _distance(half.unseen, known) > 0:
+    if half.unseen is not None and distance(half.unseen, known) > 0:
         known = half.unseen
-    return half.has_ended < _distance(segment.acknowledged, known) <= REACH  # a FIN takes a sequence number, too
+    return half.has_ended < distance(segment.acknowledged, known) <= REACH  # a FIN takes a sequence number, too
 
 
 def _brings(connection: TcpConnection, segment: Segment) -> bool:
     """Whether a segment has bytes that have not been given out."""
     following = connection.halves[connection.side(segment)].following
     size = len(segment.data) + segment.missing
-    return bool(size) and (following is None or _distance(segment.sequence + size, following) > 0)
+    return bool(size) and (following is None or distance(segment.sequence + size, following) > 0)
 
 
 def _before(rivals: list[tuple[int, Segment]], segment: Segment) -> tuple[list[Segment], Segment | None]:
@@ -606,11 +505,6 @@ def _is_continued(connection: TcpConnection, rivals: list[Segment]) -> bool:
         number = next(one.sequence if connection.side(one) == side else one.acknowledged for one in rivals)
         if half.is_near(number):
             is_near = True
-        elif half.following is None or _distance(number, half.following) < 0:
+        elif half.following is None or distance(number, half.following) < 0:
             return False
     return is_near
-
-
-def _distance(sequence: int, following: int) -> int:
-    """How far sequence is ahead of following; negative if it comes before it. Sequence numbers wrap at 2^32."""
-    return (sequence - following + 0x80000000 & 0xFFFFFFFF) - 0x80000000

@@ -6,7 +6,7 @@ record; if a segment begins with what looks like a header, the headers after it 
 
 from __future__ import annotations
 
-from tap.capture.assembly import TcpConnection
+from tap.capture.tcp_connection import TcpConnection
 
 MAX_PLACES = 3  # connections that the sentence names
 PROOF = 3  # consecutive headers: not a coincidence

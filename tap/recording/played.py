@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 from tap.bus import Told
-from tap.capture.assembly import Assembler, Ended, Item, TcpConnection
+from tap.capture.assembly import Assembler, Ended, Item
+from tap.capture.tcp_connection import TcpConnection
 from tap.recording.announcements import Announcements
 from tap.recording.boundary import RequestFinder
 from tap.recording.comments import NOT_UNDERSTOOD, Comment, LinkState, OpeningComment

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from tap.bus import Told
-from tap.capture.assembly import Assembler, Bytes, Ended, Gap, Item, Opened, TcpConnection, Unseen
+from tap.capture.assembly import Assembler, Bytes, Ended, Gap, Item, Opened, Unseen
 from tap.capture.cut_packets import CutPackets
 from tap.capture.layers import Layers, Segment
 from tap.capture.pcapng import Packet
 from tap.capture.segments import ACK, SYN
+from tap.capture.tcp_connection import TcpConnection
 from tap.capture.tls import TlsConnections, TlsFinder
 from tap.recording.byte_observer import ByteObserver
 from tap.recording.comments import Comment, LinkState, parse

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tap.bus import Told
-from tap.capture.assembly import TcpConnection
 from tap.capture.segments import Endpoint
+from tap.capture.tcp_connection import TcpConnection
 from tap.recording.byte_observer import ByteObserver
 from tap.recording.link import Link
 from tap.recording.missing import Account

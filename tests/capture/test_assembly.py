@@ -16,19 +16,17 @@ from tap.capture.assembly import (
     GAP_TIME,
     MAX_EARLY,
     PROOF,
-    REACH,
     Assembler,
     Bytes,
     Ended,
     Gap,
-    HalfConnection,
     Item,
     Opened,
-    TcpConnection,
     Unseen,
 )
 from tap.capture.layers import Segment
 from tap.capture.segments import ACK, FIN, RST, SYN, Endpoint
+from tap.capture.tcp_connection import REACH, HalfConnection, TcpConnection
 
 CLIENT, SERVER = Endpoint("10.0.0.1", 50000), Endpoint("10.0.0.2", 6379)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.capture.assembly import TcpConnection
 from tap.capture.segments import Endpoint
+from tap.capture.tcp_connection import TcpConnection
 from tap.capture.tls import MAX_PLACES, MAX_SEGMENTS, PROOF, TlsConnections, TlsFinder
 from tap.recording.player import Player
 from tap.recording.reader import nothing
