@@ -28,9 +28,10 @@ from tap.url import Address, Url
 
 # The link's master is found, and there is one link.
 NOT_HERE = ("master", "transparent", "links")
+LISTEN = "Where the replica connects; a free port on this machine's address towards the replica if not given."
 
 
-@takes(LinkConfig, Config, without=NOT_HERE)
+@takes(LinkConfig, Config, without=NOT_HERE, helps={"listen": LISTEN})
 def attach(
     replica: Annotated[str, typer.Argument(metavar="REPLICA_URL", help="The replica: HOST:PORT, or redis://...")],
     *,

@@ -14,10 +14,13 @@ from tap.config.option import TOPICS, Declared, FromText, declared, in_order
 Verb = Callable[..., None]
 
 
-def takes(*classes: type, without: Collection[str] = ()) -> Callable[[Verb], Verb]:
+def takes(
+    *classes: type, without: Collection[str] = (), helps: Mapping[str, str] | None = None
+) -> Callable[[Verb], Verb]:
     """Decorator: add the options of these classes to a verb, which receives them as keywords. without: names of fields.
 
-    In the help, the verb's own options come after those of the first topic.
+    helps: by field, the help of an option that means something else for this verb. In the help, the verb's own options
+    come after those of the first topic.
     """
 
     def decorate(verb: Verb) -> Verb:
@@ -25,8 +28,9 @@ def takes(*classes: type, without: Collection[str] = ()) -> Callable[[Verb], Ver
             one for one in inspect.signature(verb, eval_str=True).parameters.values() if one.kind is not one.VAR_KEYWORD
         ]
         options = [one for one in in_order(*classes) if one.name not in without]
-        first = [_parameter(one) for one in options if one.option.topic == TOPICS[0]]
-        rest = [_parameter(one) for one in options if one.option.topic != TOPICS[0]]
+        added = [_parameter(one, (helps or {}).get(one.name, one.option.help)) for one in options]
+        first = [made for one, made in zip(options, added, strict=True) if one.option.topic == TOPICS[0]]
+        rest = [made for one, made in zip(options, added, strict=True) if one.option.topic != TOPICS[0]]
         arguments = [one for one in own if one.kind is not one.KEYWORD_ONLY]
         verb.__signature__ = inspect.Signature([*arguments, *first, *own[len(arguments) :], *rest])  # type: ignore[attr-defined]
         return verb
@@ -40,10 +44,9 @@ def given(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
     return {one.name: there[one.name] for one in declared(cls) if one.option.on_command_line and one.name in there}
 
 
-def _parameter(one: Declared) -> inspect.Parameter:
-    option = typer.Option(
-        *one.flags, metavar=one.option.takes or None, help=one.option.help, envvar=one.option.environment
-    )
+def _parameter(one: Declared, text: str) -> inspect.Parameter:
+    """text: its help."""
+    option = typer.Option(*one.flags, metavar=one.option.takes or None, help=text, envvar=one.option.environment)
     kind = _kind(one)
     default = False if kind is bool else None
     return inspect.Parameter(

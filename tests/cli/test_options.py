@@ -71,6 +71,13 @@ def test_options_are_sorted_by_topic_with_the_verbs_own_after_the_links() -> Non
     ]  # fmt: skip
 
 
+def test_a_verb_may_say_in_its_own_words_what_an_option_means() -> None:
+    other = typer.Typer(add_completion=False)
+    other.command()(takes(Sample, helps={"count": "How often."})(lambda **options: None))
+    helps = {one.opts[0]: getattr(one, "help", "") for one in typer.main.get_command(other).params}
+    assert (helps["--count"], helps["--kind"]) == ("How often.", "What.")
+
+
 @pytest.mark.parametrize("words", [["--hidden"], ["--kind", "c"], ["--count", "x"], ["--no-is-on"]])
 def test_undeclared_options_are_refused(words: list[str]) -> None:
     assert CliRunner().invoke(app, words).exit_code == 2
