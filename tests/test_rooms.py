@@ -323,6 +323,7 @@ TESTED_ELSEWHERE = {
     "redaction/grammars.py": "redaction/test_redactor.py",
     "recording/link.py": "recording/test_recording.py",
     "recording/byte_observer.py": "recording/test_history.py",
+    "recording/copying.py": "recording/test_history.py",
     "recording/played.py": "recording/test_player.py",
     "recording/playing.py": "recording/test_player.py",
     "recording/reader.py": "recording/test_player.py",

@@ -25,7 +25,8 @@ from typing import BinaryIO
 
 from tap.errors import RecordingError
 from tap.export.destination import new_directory
-from tap.recording.history import Chapter, Read, copy_chapter
+from tap.recording.copying import copy_chapter
+from tap.recording.history import Chapter, Read
 from tap.replication.dbs import ALIKE_IN_ALL_DBS
 from tap.replication.scanner import StreamScanner
 

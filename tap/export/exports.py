@@ -25,8 +25,9 @@ from tap.export.rows import Parquet, Row, Rows, json_line
 from tap.export.source import Files, Progress, Remark, Source, no_progress, no_remark
 from tap.export.stream_bytes import Copied, copy_commands
 from tap.recording import choice
+from tap.recording.copying import copy_rdb, copy_stream
 from tap.recording.filters import Filters, several
-from tap.recording.history import Index, Rdb, Stretch, copy_rdb, copy_stream, index
+from tap.recording.history import Index, Rdb, Stretch, index
 from tap.recording.missing import Whole
 from tap.recording.moments import Moment, nanoseconds
 

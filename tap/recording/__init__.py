@@ -27,7 +27,7 @@ Beside that way:
     seen_commands             the same command on another connection
     ticking                   which connections need a tick of the clock
     playing, byte_observer    interfaces: of a played connection with its player; of what receives a master's bytes
-    history                   the index of a recording: which RDBs and stretches of the stream it has; copies them out
+    history, copying          the index of a recording: which RDBs and stretches of the stream it has; copies them out
     choice, inventory         which part of that is meant; which links, dbs and commands there are, when nothing fits
     question                  what is asked of a recording as a whole, and what the answer lacks
     filters, moments          which part of it: links, keys, offsets; times

@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError, words
-from tap.recording.history import Chapter, Index, Marks, Read, copy_chapter, index
+from tap.recording.copying import Marks, copy_chapter
+from tap.recording.history import Chapter, Index, Read, index
 from tap.recording.moments import Moment, nanoseconds
 from tap.replay.client_commands import whole_until
 from tap.replay.excerpt import Excerpt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 
-from tap.recording.history import Marks
+from tap.recording.copying import Marks
 
 
 class Pace:

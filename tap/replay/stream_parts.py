@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import IO
 
 from tap.errors import ConfigError, EnvironmentFailure, words
-from tap.recording.history import Index, Marks, Read, Stretch, copy_streams
+from tap.recording.copying import Marks, copy_streams
+from tap.recording.history import Index, Read, Stretch
 from tap.recording.moments import Moment, nanoseconds
 from tap.replay.client_commands import whole_until
 

@@ -19,7 +19,8 @@ from redis.exceptions import RedisError
 from tap.console import send_report
 from tap.errors import RecordingError, TapError
 from tap.export.append_only import write_commands
-from tap.recording.history import Marks, Stretch
+from tap.recording.copying import Marks
+from tap.recording.history import Stretch
 from tap.replay.client_commands import Choice
 from tap.replay.sender import Interrupted, Sender
 from tap.replay.stream_parts import part_between

@@ -23,7 +23,8 @@ from tap.recorder import recorder
 from tap.recorder.filling import Filling
 from tap.recorder.recorded_connection import RecordedConnection
 from tap.recorder.recorder import Recorder
-from tap.recording.history import copy_streams, index
+from tap.recording.copying import copy_streams
+from tap.recording.history import index
 from tap.recording.player import Player
 from tap.redaction.grammars import Redact
 from tap.replication import events

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tap.bus import Told
 from tap.errors import RecordingError
-from tap.recording import history
-from tap.recording.history import MARK_EVERY, Chapter, Index, Marks, Rdb, Stretch, copy_stream, index
+from tap.recording import copying
+from tap.recording.copying import MARK_EVERY, Marks, copy_stream
+from tap.recording.history import Chapter, Index, Rdb, Stretch, index
 from tap.replication import events
 from tests.conftest import need
 from tests.recording.support import config
@@ -126,7 +127,7 @@ def test_one_of_several_links_can_be_selected() -> None:
 @given(st.lists(st.tuples(st.integers(0, 3_000_000), st.integers(1, 9)), min_size=1, max_size=60))
 def test_marks_are_few_and_give_the_time_of_each_byte(steps: list[tuple[int, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tap.recording.history.MAX_MARKS", 8)
+        patch.setattr("tap.recording.copying.MAX_MARKS", 8)
         marks = Marks()
         time = offset = 0
         came: dict[int, int] = {}
@@ -157,7 +158,7 @@ def test_a_chapter_reaches_as_far_as_offsets_without_a_hole(cuts: list[tuple[int
 
 
 def test_a_long_recording_keeps_fewer_marks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "MAX_MARKS", 8)
+    monkeypatch.setattr(copying, "MAX_MARKS", 8)
     marks = Marks()
     for number in range(1000):
         marks.add(number * MARK_EVERY, number)

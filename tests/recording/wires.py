@@ -16,7 +16,8 @@ from tap.capture import pcapng
 from tap.capture.packets import TcpFlow
 from tap.capture.pcapng import Packet
 from tap.capture.segments import FIN, PUSH, SYN, Endpoint
-from tap.recording.history import Chapter, Marks, Read, copy_chapter
+from tap.recording.copying import Marks, copy_chapter
+from tap.recording.history import Chapter, Read
 from tap.recording.player import Player
 from tap.recording.reader import play
 from tap.replication import events

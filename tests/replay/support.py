@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tap.bus import Told
-from tap.recording.history import Marks
+from tap.recording.copying import Marks
 from tap.replay import ReplayMaster
 from tap.replay.chapter_copy import ChapterCopy
 from tap.replication.events import Event

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
-from tap.recording.history import Index, Read, copy_chapter, index
+from tap.recording.copying import copy_chapter
+from tap.recording.history import Index, Read, index
 from tap.recording.moments import Moment, nanoseconds
 from tap.replay.chapter_copy import _histories, choose, take
 from tap.replay.excerpt import Excerpt

@@ -18,7 +18,8 @@ import pytest
 from tap import Address, Config, LinkConfig
 from tap.bus import Told
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
-from tap.recording.history import copy_chapter, index
+from tap.recording.copying import copy_chapter
+from tap.recording.history import index
 from tap.replay import ReplayMaster, master
 from tap.replay import replica as replica_module
 from tap.replay.chapter_copy import choose

@@ -9,7 +9,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.recording.history import Marks
+from tap.recording.copying import Marks
 from tap.replay.pace import Pace
 
 SECOND = 10**9

@@ -20,7 +20,8 @@ import hiredis
 import pytest
 
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.recording.history import Index, Marks, Stretch
+from tap.recording.copying import Marks
+from tap.recording.history import Index, Stretch
 from tap.replay import sender as module
 from tap.replay.client_commands import Choice, Pipeline
 from tap.replay.sender import Interrupted, Sender
