@@ -17,20 +17,14 @@ An end must not cost bytes that the peer was sent. There are three ways:
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-from collections.abc import Callable
 
 from tap.relay.leg import Leg
-from tap.relay.route import Route
-from tap.relay.tls_probe import speaks_tls
 from tap.replication.conversation import Conversation
-from tap.replication.events import Event, LinkClosed, Side
+from tap.replication.events import LinkClosed, Side
 from tap.replication.phase import Phase
 
 RESET_SECONDS = 5.0  # without progress, before RST is sent all the same
 RESET_POLL = 0.001
-SILENT = "it ended the connection without a word"
-TLS_SECONDS = 0.3  # for a master to answer whether it speaks TLS
 
 
 class Closing:
@@ -111,35 +105,3 @@ class Closing:
         """Both sides have ended."""
         if self._draining is not None:
             self._draining.cancel()
-
-
-def why_silent(route: Route, conversation: Conversation) -> str:
-    """What to say of a master that ends before its first word and without a reason; "" for any other end."""
-    if conversation.from_master or not conversation.from_replica:
-        return ""
-    if not route.tls:
-        return SILENT
-    return "" if route.has_cert else f"{SILENT}; it may require a client certificate: --cert and --key"
-
-
-def is_in_question(closed: LinkClosed, route: Route, now: float) -> bool:
-    """Whether to find out first if the master was silent because it expects TLS. If so, this counts as asked."""
-    if closed.bytes_from_master:
-        route.facts.speaks_tls = False
-    return closed.text == SILENT and route.facts.is_worth_asking(now)
-
-
-async def tell_after_question(closed: LinkClosed, route: Route, tell: Callable[[Event], None]) -> None:
-    """Ask the master whether it speaks TLS, then publish the end. Servers reset a connection that does not."""
-    assert route.master is not None
-    try:
-        route.facts.speaks_tls = await speaks_tls(route.master, TLS_SECONDS) or None
-    finally:
-        tell(explained(closed, route))
-
-
-def explained(closed: LinkClosed, route: Route) -> LinkClosed:
-    """The event, with the remedy if the master is known to expect TLS."""
-    if closed.text == SILENT and route.facts.speaks_tls:
-        return dataclasses.replace(closed, text=f"{SILENT}, because it speaks TLS: --tls")
-    return closed

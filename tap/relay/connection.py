@@ -34,7 +34,7 @@ from tap.faults.link_faults import LinkFaults
 from tap.faults.plan import Plan
 from tap.faults.rules import Rules
 from tap.relay.admission import Admitted
-from tap.relay.closing import Closing, explained, is_in_question, tell_after_question, why_silent
+from tap.relay.closing import Closing
 from tap.relay.leg import EARLY_BYTES, REST_SECONDS, SPLICE_FROM, Leg
 from tap.relay.opening import Home, Opening
 from tap.relay.outline import Outline
@@ -42,6 +42,7 @@ from tap.relay.performer import Performer
 from tap.relay.share import LinkAccount
 from tap.relay.sink import ConnectionSink, HostPort
 from tap.relay.tls_failure import TlsFailure
+from tap.relay.tls_probe import explained, is_in_question, tell_after_question, why_silent
 from tap.replication import events
 from tap.replication.events import Event, Role, Side
 from tap.replication.phase import Phase
