@@ -295,6 +295,12 @@ def test_the_docstring_of_a_room_says_what_each_of_its_modules_is() -> None:
         assert not inside - said, f"give each a phrase in the docstring of tap/{room.name}/__init__.py"
 
 
+def test_the_guide_names_each_room_and_each_module_beside_them() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    places = {f"{room}/" if (ROOT / "tap" / room).is_dir() else f"{room}.py" for _, room in modules()}
+    assert not {place for place in places if f"`{place}`" not in guide}
+
+
 # A module whose tests are not in a file of its name, and the file where they are: it is a part of what that one is
 # about, or a few lines of types that are used there.
 TESTED_ELSEWHERE = {

@@ -6,5 +6,6 @@
     grammars     what each argument of a command is: a key, data, or to be kept
     strict       with `--redact`, before the stream: everything that is not part of replication
 
-Which words are passwords stands in replication/passwords.py, for recordings, events and logs; nowhere else.
+Which words of a command are passwords stands in replication/passwords.py, for recordings, events and logs; nowhere else.
+What is shown of a URL with a password is in tap/url.py.
 """

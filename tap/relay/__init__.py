@@ -7,12 +7,13 @@ Start at connection.py, which joins two legs.
     opening, closing, performer      its parts: begin it, end it, carry out its faults
     connection_interface             what these parts see of it
     leg, sink                        one socket; where its bytes go besides to the other leg: the interface of a recorder
-    route, transparent               where connections go, and under which settings; where a redirected one was going
+    route, transparent               where connections go, and with which settings, time limits among them; where a
+                                     redirected one was going
     facts                            what the tap learns of one master from its connections
     dial, name_lookup                connects to a master; looks host names up in threads
     buffers, sockets                 what legs read into; what the kernel knows of a socket
     share, setup_queue               divide the thread's time: between links; between accepts, dials, TLS handshakes
     tls_transport                    puts TLS on a leg
     tls_contexts                     certificates, keys and CAs, from the configuration
-    tls_probe, tls_failure           does a master speak TLS; why TLS did not come about, in words
+    tls_probe, tls_failure           does a silent master speak TLS; why TLS did not come about, in words
 """

@@ -1,6 +1,6 @@
 """Chaos experiments: a master, a replica, a tap between them, harmful steps, and a verdict.
 
-    load                 reads a scenario: its steps (actions.py) and the servers it is for (versions.py)
+    load                 reads a scenario, and the servers it is for (versions.py)
     experiment           carries one out
     campaign             runs many, side by side
 
@@ -14,6 +14,7 @@ One run has three parts. A stage:
 
 The steps:
 
+    actions              which steps there are, and the words for each
     steps                carries them out; a server's settings through node.options, which pair.py restores
     patience             limits each wait
     by_hand              how to undo them by hand
