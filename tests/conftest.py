@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tap.servers.embedded import LOOPBACK, Server
-from tests.support import MATRIX, Servers, programs, required_servers, some_servers
+from tests.support import MATRIX, Servers, programs, required_servers, some_servers, versions
 
 # The same examples each time, so that a green run here is green elsewhere. "deep" draws new ones, and many.
 settings.register_profile("default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -79,9 +79,9 @@ def any_server() -> str:
     return next((name for name in MATRIX if name in found), next(iter(found)))
 
 
-@pytest.fixture(params=MATRIX)
+@pytest.fixture(params=versions())
 def server_name(request: pytest.FixtureRequest) -> str:
-    """Each server of the matrix."""
+    """Each server of the matrix, and in the quick tests the oldest and the newest."""
     return need(request.param)
 
 

@@ -163,6 +163,12 @@ class Play:
 # ---- real servers ----
 
 MATRIX = ("redis-6.2", "redis-7.0", "redis-8.0", "redis-newest", "valkey-8.1", "valkey-newest")
+OLDEST_AND_NEWEST = ("redis-6.2", "redis-newest", "valkey-newest")
+
+
+def versions(names: Sequence[str] = MATRIX, quick: Sequence[str] = OLDEST_AND_NEWEST) -> list[Any]:
+    """As parameters: servers, of which `make test` starts those of quick; the others are marked slow."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def programs() -> dict[str, Path]:

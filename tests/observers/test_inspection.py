@@ -17,9 +17,9 @@ from tap.replication import events
 from tap.servers.embedded import Server
 from tap.status import ConnectionStatus, LinkStatus
 from tap.url import Url
-from tests.support import Servers, TapThread, client, follow, is_up, level, master_offset, wait_until
+from tests.support import Servers, TapThread, client, follow, is_up, level, master_offset, versions, wait_until
 
-NAMES = ["redis-7.0", "redis-8.0", "valkey-newest"]
+NAMES = versions(["redis-7.0", "redis-8.0", "valkey-newest"])
 RIGHTS = "resetkeys resetchannels -@all +info +role +client|list +config|get"
 
 

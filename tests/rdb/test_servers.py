@@ -18,7 +18,7 @@ from tap.console.rdbtools_formats import reader_for
 from tap.rdb.parser import Parser
 from tap.servers.embedded import Server
 from tests.rdb.reading import Record, as_bytes, fed, json_lines, keys
-from tests.support import MATRIX, ROOT, WITHIN, Servers, programs, some_servers
+from tests.support import MATRIX, ROOT, WITHIN, Servers, programs, some_servers, versions
 
 pytestmark = pytest.mark.servers
 FAR = 4102444800000  # the year 2100 in ms
@@ -488,7 +488,7 @@ class Snapshot:
         return self.lines[step]
 
 
-@pytest.fixture(scope="module", params=[*MATRIX, *(name for name in programs() if name not in MATRIX)])
+@pytest.fixture(scope="module", params=[*versions(), *(name for name in programs() if name not in MATRIX)])
 def snapshot(request: pytest.FixtureRequest) -> Iterator[Snapshot]:
     if request.param not in programs():
         pytest.skip(f"{request.param} is missing; `make servers` fetches it")

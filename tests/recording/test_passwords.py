@@ -40,7 +40,7 @@ from tests.recording.plants import (
 )  # fmt: skip
 from tests.recording.support import config, connect, content, linked, listening, packets, segments
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command, in_front_of
-from tests.support import WITHIN, TapThread, client, programs, some_servers, wait_until
+from tests.support import WITHIN, TapThread, client, programs, some_servers, versions, wait_until
 
 # ---- recordings, at every split ----
 
@@ -316,7 +316,7 @@ def test_a_crash_of_the_tap_shows_no_password(caplog: pytest.LogCaptureFixture, 
     assert shows(repr(tapped.told)) is None
 
 
-@pytest.mark.parametrize("server_name", ["redis-8.0", "valkey-newest", "redis-6.2"])
+@pytest.mark.parametrize("server_name", versions(["redis-8.0", "valkey-newest", "redis-6.2"]))
 def test_a_real_server_s_answers_are_masked(tmp_path: Path, server_name: str) -> None:
     if server_name not in programs():
         pytest.skip(f"{server_name} is missing")

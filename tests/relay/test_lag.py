@@ -16,9 +16,9 @@ from tap.replication.events import Role, Side
 from tap.servers.embedded import Server
 from tap.status import ConnectionStatus
 from tap.url import Address
-from tests.support import Servers, TapThread, client, follow, is_up, level, master_offset, wait_until
+from tests.support import Servers, TapThread, client, follow, is_up, level, master_offset, versions, wait_until
 
-NAMES = ["redis-7.0", "redis-8.0", "valkey-newest"]
+NAMES = versions(["redis-7.0", "redis-8.0", "valkey-newest"])
 
 
 def two_links(master: Server) -> Config:

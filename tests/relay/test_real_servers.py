@@ -21,6 +21,7 @@ from tap.servers.embedded import Server
 from tests.conftest import need
 from tests.support import (
     MATRIX,
+    OLDEST_AND_NEWEST,
     WITHIN,
     Servers,
     TapThread,
@@ -96,7 +97,17 @@ OTHER_PAIRS = [
     ("valkey-newest", "redis-8.0", ()),
     ("valkey-newest", "redis-newest", ()),
 ]
-ALL_PAIRS = [*PAIRS, *(pytest.param(*one, marks=pytest.mark.slow) for one in OTHER_PAIRS)]
+# The oldest and the newest, each other transfer once, and two versions one after the other.
+QUICK_PAIRS = [
+    *((name, name, ()) for name in OLDEST_AND_NEWEST),
+    ("redis-newest", "redis-newest", ("repl-rdb-channel", "no")),
+    ("valkey-newest", "valkey-newest", ("dual-channel-replication-enabled", "yes")),
+    ("redis-6.2", "redis-6.2", ("repl-diskless-sync", "yes")),
+    ("redis-7.0", "redis-7.0", ("repl-diskless-sync", "no")),
+    ("redis-7.0", "redis-8.0", ()),
+    ("valkey-8.1", "valkey-newest", ()),
+]
+ALL_PAIRS = [one if one in QUICK_PAIRS else pytest.param(*one, marks=pytest.mark.slow) for one in [*PAIRS, *OTHER_PAIRS]]
 
 
 # The others of the matrix: the replica cannot load the master's RDB, with or without a tap.

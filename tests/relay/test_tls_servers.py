@@ -20,6 +20,7 @@ from tests.relay.certificates import Certificates
 from tests.relay.wire import Packets, Writes, add, assert_ended_with, only_link, port_of_master
 from tests.support import (
     MATRIX,
+    OLDEST_AND_NEWEST,
     WITHIN,
     Servers,
     TapThread,
@@ -77,7 +78,11 @@ def pair(
 
 
 SERVER = "redis-7.0"  # reconnects at once
-LEGS = [(name, "both") for name in MATRIX] + [("redis-7.0", "master"), ("valkey-newest", "replica")]
+LEGS = [
+    *(pytest.param(name, "both", marks=[] if name in OLDEST_AND_NEWEST else [pytest.mark.slow]) for name in MATRIX),
+    ("redis-7.0", "master"),
+    ("valkey-newest", "replica"),
+]
 
 
 @pytest.mark.parametrize(("name", "legs"), LEGS)

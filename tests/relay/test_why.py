@@ -13,9 +13,9 @@ from tap.replication import events
 from tap.replication.events import Reason
 from tap.servers.embedded import Server
 from tap.url import Address
-from tests.support import Servers, TapThread, client, follow, is_up, level, master_offset, wait_until
+from tests.support import Servers, TapThread, client, follow, is_up, level, master_offset, versions, wait_until
 
-NAMES = ["redis-7.0", "redis-newest", "valkey-newest"]
+NAMES = versions(["redis-7.0", "redis-newest", "valkey-newest"])
 
 
 class Taps(TapThread):

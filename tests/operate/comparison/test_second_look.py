@@ -23,7 +23,7 @@ from tap.servers.embedded import Server
 from tap.url import Url
 from tests.conftest import need
 from tests.operate.comparison.digesting import KEY
-from tests.support import MATRIX, ROOT, Servers, client, follow, is_up, level, wait_until
+from tests.support import ROOT, Servers, client, follow, is_up, level, versions, wait_until
 
 KEYS = 200
 
@@ -67,13 +67,7 @@ def compared(a: Server, b: Server, **more: object) -> tuple[Compared, dict[bytes
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "server_name",
-    [
-        name if name in ("redis-6.2", "redis-8.0", "valkey-newest") else pytest.param(name, marks=pytest.mark.slow)
-        for name in MATRIX
-    ],
-)
+@pytest.mark.parametrize("server_name", versions(quick=["redis-6.2", "redis-8.0"]))
 def test_a_pair_under_load_does_not_differ_and_what_is_planted_is_found(servers: Servers, server_name: str) -> None:
     scan = server_name == "redis-8.0"
     options = () if server_name == "redis-6.2" else ("repl-diskless-load", "disabled")

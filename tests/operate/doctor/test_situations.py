@@ -10,12 +10,12 @@ import pytest
 from tap.servers.embedded import Server
 from tests.conftest import need
 from tests.operate.doctor.pasting import codes, examined, finds, paste
-from tests.support import MATRIX, Servers, client, follow, is_up, wait_until
+from tests.support import MATRIX, Servers, client, follow, is_up, versions, wait_until
 
 SECRET = "wJalrXUtnFEMI"
 
 
-@pytest.fixture(params=[MATRIX[0], *(pytest.param(name, marks=pytest.mark.slow) for name in MATRIX[1:])])
+@pytest.fixture(params=versions(quick=MATRIX[:1]))
 def pair(servers: Servers, request: pytest.FixtureRequest) -> tuple[Server, Server]:
     """Each situation with the oldest server, and in the slow tests with all."""
     name = need(request.param)
