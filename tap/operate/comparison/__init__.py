@@ -2,7 +2,9 @@
 
 comparison          compares: the order of all that follows
 data_sets           what the two arguments mean
-side_snapshot       reads one side, once; Filter and Job say which keys, and to where
+job                 which keys of a side are read, and to where; what was read
+side_snapshot       reads one side, once
+server_snapshot     reads one side if it is a server: by a full resync, or by SCAN and DUMP
 digest, siphash     of each key a record with a digest of its value
 reader_processes    both sides at the same time, in two processes
 restored            a server of our own with the data of an append-only file; recordings are exported to one first

@@ -24,9 +24,9 @@ from tap.operate.comparison.data_sets import AppendOnly, DataSet, Live, RdbFile,
 from tap.operate.comparison.details import Elements, counted
 from tap.operate.comparison.difference import HOWS, Difference, DiffRules, Found, How, Key, differences
 from tap.operate.comparison.dumped import Dumps, read
+from tap.operate.comparison.job import Filter, Job, SideSnapshot
 from tap.operate.comparison.reader_processes import Progress
 from tap.operate.comparison.second_look import Looked, SecondLook
-from tap.operate.comparison.side_snapshot import Filter, Job, SideSnapshot
 from tap.operate.comparison.spill import Spilled, unmatched
 from tap.rdb.handler import HandlerReader
 from tap.rdb.parser import Parser

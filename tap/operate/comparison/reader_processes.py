@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from tap import errors
 from tap.errors import EnvironmentFailure, Sentence, TapError
-from tap.operate.comparison.side_snapshot import Job, SideSnapshot, take
+from tap.operate.comparison.job import Job, SideSnapshot
+from tap.operate.comparison.side_snapshot import take
 
 BEGIN = "import sys; sys.path[:] = sys.argv[1:]; from tap.operate.comparison.reader_processes import main; main()"
 REPORT_SECONDS = 0.1

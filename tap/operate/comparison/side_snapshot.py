@@ -1,85 +1,19 @@
-"""Reads all keys of one side, once, into records: of an RDB's file, or of a server.
-
-A server is asked for a full resync, as by a replica (PSYNC ? -1), and the RDB is read as it comes: no key is asked for by
-name, and no command waits for another. `REPLCONF rdb-only 1`, since Redis 7.0, spares the server the buffer for a stream
-that is not read. With *scan*, keys are found by SCAN and read by DUMP, for servers that refuse a full resync.
-"""
+"""Reads all keys of one side, once, into records: of an RDB's file, or of a server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tap.capture.content import Damaged
-from tap.errors import EnvironmentFailure, RdbError, RecordingError
-from tap.glob import matcher
+from tap.errors import RecordingError
 from tap.operate.comparison.data_sets import MAGIC, chunks_of
 from tap.operate.comparison.digest import Digest
-from tap.operate.comparison.dumped import END, Dumps, feed
-from tap.operate.comparison.spill import Spill, Sums
+from tap.operate.comparison.job import Job, Report, SideSnapshot, check
+from tap.operate.comparison.spill import Spill
 from tap.rdb.parser import Parser
-from tap.servers.client import Client
-from tap.servers.failures import FAILURES, said_by
-from tap.servers.key_scan import key_batches
-from tap.url import Url
 
-SILENT_SECONDS = 90.0  # for which a server that sends an RDB may say nothing; its own repl-timeout is 60 if not set
-READ = 2**20
 MAGIC_BYTES = max(map(len, MAGIC))
-SHOWN = 200  # bytes of a server's line in a message
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """dbs, globs: only these dbs, only keys that match one of the patterns; empty for all."""
-
-    dbs: tuple[int, ...] = ()
-    globs: tuple[bytes, ...] = ()
-
-    def function(self) -> Callable[[int, bytes], bool] | None:
-        """Whether a key, by db and name, is wanted; None if all are."""
-        if not self.dbs and not self.globs:
-            return None
-        matchers = [matcher(glob) for glob in self.globs]
-
-        def wanted(db: int, key: bytes) -> bool:
-            return (not self.dbs or db in self.dbs) and (not matchers or any(matches(key) for matches in matchers))
-
-        return wanted
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to read, and where the records go. key: of the hash. scan: read a server by SCAN. functions: whether libraries
-    of functions are compared, too.
-    """
-
-    name: str
-    place: Path | Url
-    directory: Path
-    key: bytes = field(repr=False)
-    filter: Filter = Filter()
-    scan: bool = False
-    expiries: bool = True
-    functions: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class SideSnapshot:
-    """What was read. created: seconds since the epoch, by the writer's clock; None if unknown. after: what comes after
-    the RDB in its file: the first byte. size: bytes that were read.
-    """
-
-    keys: int
-    sums: Sums
-    created: int | None
-    size: int
-    after: bytes = b""
-
-
-Report = Callable[[int, int | None, int], None]  # bytes read, of how many if that is known, keys read
 
 
 def take(job: Job, report: Report) -> SideSnapshot:
@@ -90,7 +24,10 @@ def take(job: Job, report: Report) -> SideSnapshot:
         if isinstance(job.place, Path):
             size, after = _read_file(job, job.place, digest, report)
         else:
-            size, after = asyncio.run(_read_server(job, job.place, digest, report)), b""
+            # Only here, for redis-py takes 0.15 s to import.
+            from tap.operate.comparison.server_snapshot import read_server
+
+            size, after = asyncio.run(read_server(job, job.place, digest, report)), b""
         digest.close()
     finally:
         spill.close()
@@ -113,94 +50,5 @@ def _read_file(job: Job, path: Path, digest: Digest, report: Report) -> tuple[in
                 break
     except Damaged as error:
         raise RecordingError(f"{job.name}: {error}") from None
-    _check(parser, job.name)
+    check(parser, job.name)
     return read, after
-
-
-def _check(parser: Parser, name: str) -> None:
-    parser.close()
-    if parser.problem is not None:
-        raise RdbError(f"{name}: {parser.problem}")
-
-
-async def _read_server(job: Job, url: Url, digest: Digest, report: Report) -> int:
-    async with Client(url) as client:
-        try:
-            return await (_scan if job.scan else _sync)(job, client, digest, report)
-        except (EOFError, ConnectionError):
-            raise EnvironmentFailure(
-                f"{job.name}: ended the connection before the end of its data; its log says why"
-            ) from None
-        except TimeoutError:
-            raise EnvironmentFailure(f"{job.name}: has sent nothing for a long time") from None
-        except FAILURES as error:
-            raise EnvironmentFailure(f"{job.name}: {said_by(error)}") from None
-
-
-async def _sync(job: Job, client: Client, digest: Digest, report: Report) -> int:
-    """Read the RDB of a full resync. Returns its size."""
-    parser = Parser(digest, values=True)
-    read = 0
-    async with client.streams() as (reader, writer):
-        for words in (b"capa eof capa psync2", b"rdb-only 1"):
-            writer.write(b"REPLCONF %b\r\n" % words)
-            await _line(reader)  # an older server refuses what it does not know
-        writer.write(b"PSYNC ? -1\r\n")
-        granted = await _line(reader)
-        if not granted.startswith(b"+FULLRESYNC"):
-            raise EnvironmentFailure(_refused(job.name, granted))
-        header = await _line(reader)
-        if not header.startswith(b"$"):
-            raise EnvironmentFailure(_refused(job.name, header))
-        total = None if header.startswith(b"$EOF:") else int(header[1:])
-        while not parser.finished and parser.problem is None:
-            chunk = await asyncio.wait_for(reader.read(READ), SILENT_SECONDS)
-            if not chunk:
-                raise EOFError
-            read += parser.feed(chunk)
-            report(read, total, digest.keys)
-    _check(parser, job.name)
-    return read
-
-
-async def _line(reader: asyncio.StreamReader) -> bytes:
-    """The next line that is not empty: those are the master's keepalives."""
-    while True:
-        line = await asyncio.wait_for(reader.readline(), SILENT_SECONDS)
-        if not line:
-            raise EOFError
-        if line.strip():
-            return line.strip()
-
-
-def _refused(name: str, said: bytes) -> str:
-    what = said[:SHOWN].decode("utf-8", "backslashreplace").lstrip("-")
-    help_ = "compare with --scan, which reads by SCAN and DUMP"
-    if said.startswith((b"-NOPERM", b"-NOAUTH")):
-        help_ = f"give a user with +psync +replconf +ping, or {help_}"
-    return f"{name}: refuses a full resync ({what}); {help_}"
-
-
-async def _scan(job: Job, client: Client, digest: Digest, report: Report) -> int:
-    """Read all keys by SCAN and DUMP. Returns how many bytes the values have."""
-    async with Dumps(client) as dumps:
-        return await _scan_with(dumps, job, client, digest, report)
-
-
-async def _scan_with(dumps: Dumps, job: Job, client: Client, digest: Digest, report: Report) -> int:
-    parser = Parser(digest, values=True, checks=False)
-    read = 0
-    keyspace = (await client.info("keyspace")).keyspace
-    for db in sorted(keyspace):
-        if job.filter.dbs and db not in job.filter.dbs:
-            continue
-        async for names in key_batches(client, db, keyspace[db]):
-            async for found in dumps.groups(db, names):
-                feed(parser, found)
-                read += sum(len(one.payload) for one in found)
-            report(read, None, digest.keys)
-            if parser.problem is not None:
-                break
-    parser.feed(END if parser.version else b"REDIS0009" + END)
-    _check(parser, job.name)
-    return read
