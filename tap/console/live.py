@@ -297,24 +297,28 @@ class LiveView:
     def frame(self, now: float) -> Frame:
         """Take the current figures of all connections. now: seconds since the epoch."""
         self._status = status = self._tap.status()
-        present: set[_Key] = set()
+        self._ordinary = 0
+        shown: list[tuple[ConnectionStatus, LinkStatus]] = []
         channels: dict[tuple[str, str], ConnectionStatus] = {}
-        inspected = {one.name: one.inspected for one in status.links}
-        connections = status.connections
-        for one in connections:
-            if one.role is Role.RDB_CHANNEL:
-                channels[one.link, one.replica] = one
-        for one in connections:
-            if one.bytes_from_master and one.link in self._unreachable:
-                del self._unreachable[one.link]
-            if one.role in SHOWN and len(present) < MAX_REPLICAS:
-                key = _key(one.link, one.replica, one.number)
-                present.add(key)
-                followed = self._replica(key)
-                attempt = self._attempts.get(one.number)
-                if attempt is not None:
-                    followed.join(attempt)
-                followed.take(one, channels.get((one.link, one.replica)), now, inspected.get(one.link))
+        for link in status.links:
+            for one in link.connections:
+                if self._unreachable and one.bytes_from_master:
+                    self._unreachable.pop(one.link, None)
+                if one.phase is Phase.ORDINARY:  # there may be thousands
+                    self._ordinary += 1
+                elif one.role is Role.RDB_CHANNEL:
+                    channels[one.link, one.replica] = one
+                elif one.role in SHOWN and len(shown) < MAX_REPLICAS:
+                    shown.append((one, link))
+        present: set[_Key] = set()
+        for one, link in shown:
+            key = _key(one.link, one.replica, one.number)
+            present.add(key)
+            followed = self._replica(key)
+            attempt = self._attempts.get(one.number)
+            if attempt is not None:
+                followed.join(attempt)
+            followed.take(one, channels.get((one.link, one.replica)), now, link.inspected)
         for key, followed in tuple(self._replicas.items()):
             if key in present:
                 continue
@@ -322,7 +326,6 @@ class LiveView:
             _, _, connection = key
             if followed.passes_by or connection is not None or now - (followed.gone_since or now) > GONE_SECONDS:
                 del self._replicas[key]
-        self._ordinary = sum(one.phase is Phase.ORDINARY for one in connections)
         if now - self._sampled >= SAMPLE_SECONDS * 0.9:
             self._sampled = now
             for followed in self._replicas.values():
