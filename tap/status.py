@@ -114,7 +114,8 @@ class LinkStatus:
 
     address: the listening address. master: None for a transparent link, where each connection has its own.
     connections: the open ones, oldest first. inspected: what the master said of itself last, inspected_age seconds ago;
-    None if it is not asked, or has not answered yet.
+    None if it is not asked, or has not answered yet. ordinary, omitted: numbers of ordinary connections, and of others,
+    that are open and not in *connections*, because only some were asked for.
     """
 
     name: str
@@ -123,6 +124,8 @@ class LinkStatus:
     connections: tuple[ConnectionStatus, ...]
     inspected: Inspected | None = None
     inspected_age: float | None = None
+    ordinary: int = 0
+    omitted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

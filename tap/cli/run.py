@@ -158,7 +158,7 @@ async def _relay(
         if ui == "live":
             for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):  # Ctrl-Z, or a key read in the background
                 signal.signal(number, signal.SIG_IGN)  # would stop the links, too
-            view = LiveView(tap, console, stop.set)
+            view = LiveView(tap, console, stop.set, plan=tap.faults)
             tap.bus.subscribe(view, without=COUNTLESS)
             asyncio.get_running_loop().set_exception_handler(LoopTrouble(view.complain))
             view.start()

@@ -3,9 +3,9 @@
 The event loop only copies figures into a Frame, which is immutable from then on. A separate thread draws the newest
 frame, and a terminal that blocks holds up nothing but that thread.
 
-What a frame costs does not grow with what the tap has: of the rows only those that the terminal has room for are copied,
-events are kept in limited numbers, and after a frame that took long (the Status of 10,000 connections) the next one comes
-later, so that frames take at most a twentieth of the loop's time.
+What a frame costs does not grow with what the tap has: a limited number of connections is described, of the rows only
+those that the terminal has room for are copied, and events are kept in limited numbers. After a frame that took long the
+next one comes later, so that frames take at most a twentieth of the loop's time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from typing import Protocol
 
 from rich.live import Live
 
@@ -33,13 +34,14 @@ from tap.console.screen import draw
 from tap.console.sentences import is_alarming, remedy, sentence
 from tap.console.terminal import Terminal
 from tap.console.walk import Walk
+from tap.faults import Plan
 from tap.printable import one_line
+from tap.recorder.recorder import Recorder
 from tap.relay.transparent import rule
 from tap.replication import events
 from tap.replication.events import Role
 from tap.replication.phase import Phase
 from tap.status import ConnectionStatus, LinkStatus, Status
-from tap.tap import Tap
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ SHARE = 20  # of the loop's time: one part in so many may go to frames
 SAMPLE_SECONDS = 1.0
 GONE_SECONDS = 60.0  # for which a replica that left stays in sight
 MAX_REPLICAS = 500  # a client may announce thousands of names
+MAX_DESCRIBED = 1000  # connections: those of the replicas, and the second ones of their syncs
 MAX_CONNECTIONS = 2000  # whose beginnings are kept until it is known what they are
 MAX_TIMELINE = 200
 MAX_LOG = 500
@@ -103,12 +106,31 @@ def _key(link: str, replica: str, connection: int) -> _Key:
     return link, replica, None if announced else connection
 
 
+class Viewed(Protocol):
+    """What is shown: a tap, or an onlooker."""
+
+    @property
+    def recorder(self) -> Recorder | None: ...
+
+    def status(self, most: int | None = None) -> Status: ...
+
+
 class LiveView:
     """An observer of the bus that draws. Frames may be late, but the tap never waits for them."""
 
-    def __init__(self, tap: Tap, console: Terminal | None = None, end: Callable[[], None] | None = None) -> None:
-        """end: called when the viewer presses q; None: keys are not read."""
+    def __init__(
+        self,
+        tap: Viewed,
+        console: Terminal | None = None,
+        end: Callable[[], None] | None = None,
+        *,
+        plan: Plan | None = None,
+        watched: str = "",
+    ) -> None:
+        """end: called when the viewer presses q; None: keys are not read. plan: of faults. watched: see Frame."""
         self._tap = tap
+        self._plan = plan
+        self._watched = watched
         self._console = console or Terminal()
         self._replicas: dict[_Key, Followed] = {}
         self._attempts: dict[int, Attempt] = {}  # by connection
@@ -123,6 +145,7 @@ class LiveView:
         self._troubles: deque[str] = deque(maxlen=3)  # of observers
         self._status = Status(time.time(), ())
         self._ordinary = 0  # connections of other clients
+        self._omitted = 0  # connections that no status describes, because there are too many
         self._started = time.time()
         self._sampled = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -284,7 +307,9 @@ class LiveView:
 
     def _pressed(self, keys: list[str]) -> None:
         rows = self._rows()
-        with_link = sum(followed.gone_since is None for followed in self._replicas.values())
+        with_link = sum(followed.gone_since is None for followed in self._replicas.values()) + self._omitted
+        if self._watched:  # nothing is in between
+            with_link = 0
         for key in keys:
             self._walk.press(key, [key for key, _ in rows], with_link)
         self._refresh()
@@ -296,8 +321,9 @@ class LiveView:
 
     def frame(self, now: float) -> Frame:
         """Take the current figures of all connections. now: seconds since the epoch."""
-        self._status = status = self._tap.status()
-        self._ordinary = 0
+        self._status = status = self._tap.status(MAX_DESCRIBED)
+        self._ordinary = sum(link.ordinary for link in status.links)
+        self._omitted = sum(link.omitted for link in status.links)
         shown: list[tuple[ConnectionStatus, LinkStatus]] = []
         channels: dict[tuple[str, str], ConnectionStatus] = {}
         for link in status.links:
@@ -339,7 +365,8 @@ class LiveView:
         taken = {link for link, _, _ in self._replicas}
         if any(one.master is None for one in self._status.links):
             taken |= {one.name for one in self._status.links if one.master is None and self._replicas}
-        rows += [((one.name, "", None), one) for one in self._status.links if one.name not in taken]
+        if not self._watched:
+            rows += [((one.name, "", None), one) for one in self._status.links if one.name not in taken]
 
         def place(row: tuple[_Key, Followed | LinkStatus]) -> tuple[int, int, str, str, int]:
             (link, replica, connection), _ = row
@@ -387,7 +414,7 @@ class LiveView:
                     detail = Detail(lines[at - first], attempts, tuple(of.happened))
         links, recorder = self._status.links, self._tap.recorder
         return Frame(
-            routes=tuple((str(one.address), str(one.master or "")) for one in links),
+            routes=tuple((str(one.address), str(one.master or "")) for one in links if not self._watched),
             now=now,
             up=now - self._started,
             lines=lines,
@@ -401,6 +428,8 @@ class LiveView:
             chosen=chosen,
             replicas=sum(one.gone_since is None for one in self._replicas.values()),
             ordinary=self._ordinary,
+            omitted=self._omitted,
+            watched=self._watched,
             loops=tuple(self._loops.values()),
             faults=self._faults(),
             charts=charts,
@@ -415,7 +444,7 @@ class LiveView:
         )
 
     def _faults(self) -> tuple[FaultLine, ...]:
-        armed = self._tap.faults.armed[:MAX_FAULTS]
+        armed = () if self._plan is None else self._plan.armed[:MAX_FAULTS]
         return (
             *(
                 FaultLine(one.name, one.spec, "at work" if one.at_work else "armed", one.fired, one.bytes)

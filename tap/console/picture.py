@@ -188,7 +188,8 @@ class Frame:
     routes: the address where replicas connect, and its master; "" if each redirected connection has its own master.
     now: seconds since the epoch. lines: those rows of *rows* in total that may be seen, from number *first* on. chosen:
     the row of the cursor, as an index of *lines*; None if keys are not read.
-    replicas: connected ones. ordinary: connections of other clients.
+    replicas: connected ones. ordinary: connections of other clients. omitted: connections that have no row, because there
+    are too many. watched: what is, where packets are only watched; there are no routes then.
     charts: of the chosen row. detail: only on its page. log: only on the page of events.
     recording: the file being written. trouble: what is missing from the recording and why; "" if nothing is.
     scroll: lines by which a page is moved. has_keys: keys are read. notice: shown in place of what they do.
@@ -205,6 +206,8 @@ class Frame:
     chosen: int | None = None
     replicas: int = 0
     ordinary: int = 0
+    omitted: int = 0
+    watched: str = ""
     loops: tuple[Loop, ...] = ()
     faults: tuple[FaultLine, ...] = ()
     charts: Charts | None = None

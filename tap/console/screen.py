@@ -59,8 +59,10 @@ def _moved(frame: Frame, lines: list[Text], room: int, reach: Callable[[int], No
 
 def _header(frame: Frame, width: int) -> Text:
     routes = [f"{listen} → {master or 'where each connection was going'}" for listen, master in frame.routes]
-    route = routes[0] if len(routes) == 1 else f"{len(routes)} links"
+    route = frame.watched or (routes[0] if len(routes) == 1 else f"{len(routes)} links")
     said = [f"{frame.replicas} replica{'' if frame.replicas == 1 else 's'}"]
+    if frame.omitted:
+        said.append(f"{frame.omitted} more connections")
     if frame.ordinary:
         said.append(f"{frame.ordinary} ordinary")
     armed = sum(one.state != "over" for one in frame.faults)
@@ -155,7 +157,7 @@ def _columns(frame: Frame, lines: Sequence[Line], width: int) -> tuple[list[_Col
         cells = [found if isinstance(found, Text) else Words(found) for found in map(cell, lines)]
         return _Column(title, cells, **options)  # type: ignore[arg-type]
 
-    several = len(frame.routes) > 1 or not all(master for _, master in frame.routes)
+    several = bool(frame.watched) or len(frame.routes) > 1 or not all(master for _, master in frame.routes)
     replica = column("replica", lambda line: line.replica or "-", least=max(15, width // 4), has_names=True)
     link = column("link", lambda line: line.link, least=max(10, width // 4), has_names=True)
     phase = column("phase", lambda line: Words(_phase(line), style=phase_style(line)))
@@ -197,7 +199,9 @@ def _columns(frame: Frame, lines: Sequence[Line], width: int) -> tuple[list[_Col
 def _rows(frame: Frame, width: int, room: int) -> list[Text]:
     """The rows in at most *room* lines: with what stands below each if all fit so, else only below the chosen one."""
     if not frame.lines:
-        return [Words(" nothing yet", style="dim")]
+        seen = "one is seen when it acknowledges or resyncs: within a second, if its packets pass here"
+        words = f" no replica yet; {seen}" if frame.watched else " nothing yet"
+        return indented(Words(words, style="dim"), width, 3)
     fitting, missing, gap = _columns(frame, frame.lines, width)
     below = [
         [] if line.phase == "gone" else _below(line, [(one.title, one.cells[number]) for one in missing], width)

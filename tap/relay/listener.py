@@ -37,6 +37,7 @@ from tap.replication import events
 from tap.replication.events import Event
 from tap.replication.inspected import Inspected
 from tap.replication.memory import Memory
+from tap.replication.phase import Phase
 from tap.status import LinkStatus
 from tap.url import Address
 
@@ -205,17 +206,23 @@ class Listener:
         """Whether one of these connections dials its master from there."""
         return any(one.dials_from == place for one in self.connections)
 
-    def status(self) -> LinkStatus:
-        """How the link and its connections stand at this moment."""
+    def status(self, most: int | None = None) -> LinkStatus:
+        """How the link and its connections stand at this moment. most: see Tap.status()."""
         said = self.memory.inspected
+        shown, ordinary = self.connections, 0
+        if most is not None:
+            shown = [one for one in shown if one.conversation.phase is not Phase.ORDINARY]
+            ordinary = len(self.connections) - len(shown)
         now = time.monotonic()  # the clock of event loops; a status may be read from any thread
         return LinkStatus(
             self.config.name,
             self.address,
             self.config.master,
-            tuple([one.status() for one in self.connections]),
+            tuple([one.status() for one in shown[:most]]),
             said,
             None if said is None else now - said.at,
+            ordinary,
+            0 if most is None else max(0, len(shown) - most),
         )
 
     def learn(self, inspected: Inspected) -> None:

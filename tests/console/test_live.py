@@ -268,7 +268,7 @@ def test_an_unreachable_master_is_said_in_the_row_of_its_link() -> None:
 def test_faults_are_listed_while_they_are_armed_and_afterwards() -> None:
     config = Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),), faults=("cut at=rdb:50% name=half",))
     with TapThread(config) as tap:
-        view = view_of(tap.tap)
+        view = LiveView(tap.tap, Terminal(width=80, height=24, file=io.StringIO()), plan=tap.tap.faults)
         (fault,) = view.frame(0.0).faults
         assert (fault.name, fault.state, fault.fired) == ("half", "armed", 0)
         tap.call(partial(tap.tap.faults.remove, "half"))
@@ -338,3 +338,30 @@ def test_a_view_that_has_failed_gives_the_keyboard_back(monkeypatch: pytest.Monk
     asyncio.run(show())
     os.close(person)
     os.close(process)
+
+
+def test_of_many_connections_a_limited_number_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tap.console.live.MAX_DESCRIBED", 2)
+    with socket.create_server(("127.0.0.1", 0)) as master, contextlib.ExitStack() as stack:
+        config = Config(links=(LinkConfig(master=Address(*master.getsockname())),))
+        tap = stack.enter_context(TapThread(config))
+        for request in (b"SYNC\r\n", b"SYNC\r\n", b"SYNC\r\n", b"GET key\r\n"):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", tap.port), WITHIN))
+            one.sendall(request)
+        tap.wait_for(events.Identified, 3)
+        wait_until(lambda: view_of(tap.tap).frame(0.0).ordinary == 1)
+        frame = view_of(tap.tap).frame(0.0)
+        assert (len(frame.lines), frame.omitted) == (2, 1)
+        assert "1 more connections, 1 ordinary" in "\n".join(drawn(frame, 120, 24))
+
+
+def test_an_onlooker_is_shown_without_routes_and_ends_without_a_question() -> None:
+    ended: list[str] = []
+    console = Terminal(width=80, height=24, file=io.StringIO())
+    view = LiveView(nothing(), console, lambda: ended.append("ended"), watched="port 6379 on eth0")
+    text = "\n".join(drawn(view.frame(0.0), 80, 24))
+    assert "port 6379 on eth0" in text
+    assert "no replica yet; one is seen when it acknowledges" in text
+    view(told(FULL))
+    view._pressed(["q"])
+    assert ended
