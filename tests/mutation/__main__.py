@@ -34,7 +34,7 @@ ROOMS = (
 )
 KEPT = "MUTATION_KEPT"  # the variable that names where the reach of tests is kept between runs
 BUDGET = 20.0  # seconds of tests for a mutant; beyond that the slowest tests are left out
-BUDGET_OF_IMPORTS = 8.0  # where every test of the module may tell, for an import runs the line, or another process
+BUDGET_OF_IMPORTS = 8.0  # where any test may notice, because an import runs the line, or another process
 
 
 def main() -> None:
@@ -113,14 +113,15 @@ def reach_of(room: str) -> reach.Reach:
 def tests_for(mutant: Mutant, reached: reach.Reach) -> list[str]:
     """The tests that run the line: of the module's own file, then of others, fastest first, within the budget.
 
-    If none does, those of the module: it may run in a process that they start.
+    If none does, those that run any of the module, and then all others: an import may run the line, or another process.
     """
     names = reached.of(mutant.path, mutant.lines, mutant.in_function) if mutant.in_function else set()
     left = BUDGET if names else BUDGET_OF_IMPORTS
-    names = names or reached.of(mutant.path, mutant.lines, False)
+    near = names or reached.of(mutant.path, mutant.lines, False)
+    names = names or set(reached.seconds)
     own = f"/test_{Path(mutant.path).stem}.py::"
     chosen = []
-    for name in sorted(names, key=lambda name: (own not in name, reached.seconds[name], name)):
+    for name in sorted(names, key=lambda name: (own not in name, name not in near, reached.seconds[name], name)):
         if reached.seconds[name] <= min(left, reach.SLOWEST):
             left -= reached.seconds[name]
             chosen.append(name)

@@ -218,7 +218,7 @@ def _changed_statement(node: ast.stmt, put: Callable[[ast.AST], None], place: _P
             | ast.AnnAssign(target=ast.Attribute(), value=ast.expr())
         ) if place.in_function:
             yield site(lambda: f"left out: {_shown(node)}", ast.Pass)
-        case ast.Return(value=ast.expr() as value) if not _is_none(value):
+        case ast.Return(value=ast.expr() as value) if not _is_none(value) and not _is_false(value):
             yield site(lambda: f"{_shown(node)} -> return None", lambda: ast.Return(ast.Constant(None)))
         case ast.Return(value=None):
             yield site(lambda: "left out: return", ast.Pass)
@@ -289,6 +289,11 @@ def _is_not(node: ast.expr) -> bool:
 
 def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
+
+
+def _is_false(node: ast.expr) -> bool:
+    """None says the same; that it becomes True is a mutant, too."""
+    return isinstance(node, ast.Constant) and node.value is False
 
 
 def _is_number(node: ast.expr) -> bool:

@@ -35,6 +35,7 @@ def changes(folder: Path, source: str) -> list[str]:
         ("def f():\n    x += a", ["left out: x += a", "x += a -> x -= a"]),
         ("def f():\n    g()", ["left out: g()"]),
         ("def f():\n    return a", ["return a -> return None"]),
+        ("def f():\n    return False", ["False -> True"]),
         ("def f():\n    raise Bad('word')", ["left out: raise Bad('word')"]),
         ("for a in b: break", ["break -> continue"]),
         ("def f(a: 'word' = None) -> 'word':\n    'words'\n    assert a > 1", []),
