@@ -79,8 +79,9 @@ class CommandFaults:
         """Position of the first undecided command; None if there is none."""
         if self._hits:
             return self._hits[0].begin
-        if self._stream is None or not self._is_watching:
+        if not self._is_watching:
             return None
+        assert self._stream is not None  # nothing of a stream is undecided before it begins
         return self._stream.undecided(MAX_HEAD)
 
     def read(self, data: memoryview) -> None:
@@ -163,15 +164,13 @@ class CommandFaults:
         command = view[hit.begin - lane.out :]
         name = bytes(command[: hit.name_end - hit.begin]).split(b"\r\n", 2)[2][:-2].upper()
         fitting = [work for work in self._link.works if _fits(work, name) and work.is_on_channel()]
-        if not fitting or len(name) > MAX_NAME:
+        if len(name) > MAX_NAME:
             return True
-        more = True
         if any(work.is_key is not None for work in self._link.works):
             found, more = hit.finder.keys(command)
             hit.keys += found
-        if any(work.is_key is not None for work in fitting) and more and len(command) < MAX_HELD:
-            unclear = [work for work in fitting if work.is_key is not None and not any(map(work.is_key, hit.keys))]
-            if unclear:
+            unclear = (work for work in fitting if work.is_key is not None and not any(map(work.is_key, hit.keys)))
+            if more and len(command) < MAX_HELD and any(unclear):
                 return False
         first = _first_argument(command, hit.name_end - hit.begin)
         if first is None and any(work.what.needs_argument for work in fitting):

@@ -27,11 +27,10 @@ class Phases:
             if not work.is_known_on_channel:
                 continue
             begin, end = borders(work.when.during, self._link.conversation)
-            for position, act in ((begin, work.enter_phase), (end, work.leave_phase)):
-                border = position is begin, position or 0
-                if position is None or border in work.borders:
+            for is_begin, position, act in ((True, begin, work.enter_phase), (False, end, work.leave_phase)):
+                if position is None or (is_begin, position) in work.borders:
                     continue
-                work.borders.add(border)
+                work.borders.add((is_begin, position))
                 if position >= lane.out:
                     lane.mark(position, act)
 

@@ -54,4 +54,10 @@ def test_a_place_is_drawn_from_all_of_its_range_and_only_from_it() -> None:
     shares = [At.parse("rdb:10%..20%").draw(rng) for _ in range(200)]
     assert 10 <= min(shares) < 11
     assert 19 < max(shares) <= 20
+    assert any(share % 1 for share in shares)
     assert At.parse("rdb:50%").draw(rng) == 50
+
+
+def test_a_seed_draws_the_same_place_in_every_version() -> None:
+    assert At.parse("rdb:10%..90%").draw(Random(7)) == 10 + 80 * Random(7).random()
+    assert At.parse("stream:1kb..2kb").draw(Random(7)) == Random(7).randint(1024, 2048)

@@ -24,6 +24,7 @@ def test_the_example_of_each_fault_is_valid(kind: type) -> None:
     fault = parse(kind.example)  # type: ignore[attr-defined]
     assert type(fault.what) is kind
     assert parse(fault.spec) == fault
+    assert fault.what.wrong(fault.when, fault.scope) == ""
 
 
 def test_every_kind_is_registered_by_its_name_and_documented() -> None:
@@ -55,7 +56,7 @@ def test_an_impossible_value_is_reported_with_its_parameter(spec: str, said: str
 
 def test_those_that_change_a_streams_bytes_say_that_they_damage() -> None:
     """A scenario expects less of a pair once such a fault was armed."""
-    assert {name for name, kind in KINDS.items() if kind.damages} == {
+    assert {name for name, kind in KINDS.items() if parse(kind.example).what.damages} == {
         "drop",
         "duplicate",
         "reorder",
@@ -106,4 +107,9 @@ def test_an_effect_that_lasts_says_what_it_does_and_in_which_direction(
 
 
 def test_effects_that_do_not_last_have_no_name_for_it() -> None:
-    assert {name for name, kind in KINDS.items() if kind.doing} == {"delay", "throttle", "slice", "stall"}
+    assert {name for name, kind in KINDS.items() if parse(kind.example).what.doing} == {
+        "delay",
+        "throttle",
+        "slice",
+        "stall",
+    }

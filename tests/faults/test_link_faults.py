@@ -143,6 +143,15 @@ def test_a_copy_that_has_become_too_large_is_not_kept(monkeypatch: pytest.Monkey
     assert "left SET alone" in lab.fired[0].text
 
 
+def test_a_copy_that_is_whole_when_it_becomes_too_large_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(taken_command, "MAX_COPIED", 1000)
+    lab = Lab("reorder command=SET")
+    start = resync_partially(lab)
+    big = command("SET", "k", b"v" * 5000)
+    lab.master(big, PING)
+    assert lab.at_replica[start:] == PING + big
+
+
 # ---- drawing ----
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tap.faults.phases import borders
-from tests.faults.lab import ASKS_ALL, FULL, RDB, Lab, command, resync_partially, shake_hands
+from tests.faults.lab import ASKS_ALL, FULL, RDB, Lab, ack, command, full_resync, resync_partially, shake_hands
 
 PHASES = ("handshake", "waiting", "rdb", "loading", "stream")
 
@@ -80,3 +80,14 @@ def test_a_fault_that_comes_exactly_as_its_phase_ends_does_nothing() -> None:
     lab.wait(1)
     assert lab.at_replica.endswith(RDB + command("PING"))
     assert lab.fired == []
+
+
+def test_a_phase_that_an_acknowledgement_begins_holds_the_masters_next_byte() -> None:
+    lab = Lab("delay 1s during=stream from=master")
+    full_resync(lab, disk=True)
+    before = lab.at_replica
+    lab.replica(ack(500))
+    lab.master(command("PING"))
+    assert lab.at_replica == before
+    lab.wait(1.1)
+    assert lab.at_replica == before + command("PING")

@@ -31,6 +31,8 @@ def test_the_first_value_needs_no_name_and_units_are_those_of_the_field() -> Non
 
 def test_python_passes_parameters_by_name() -> None:
     assert parse("stall", at="waiting", for_="5s", from_="master") == parse("stall at=waiting for=5s from=master")
+    assert parse("rewrite", listening_port=7) == parse("rewrite listening-port=7")
+    assert parse("rewrite", ip_address="10.0.0.1") == parse("rewrite ip-address=10.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,9 @@ def test_python_passes_parameters_by_name() -> None:
         ("throttle", "to how much?"),
         ("throttle 0", "a rate is more than 0; to stop all bytes, take stall"),
         ("drop", "drop what? acks, pings, keepalives, a size, or a match"),
+        ("drop acks at=stream:5b", "acks are dropped wherever they are, not at a place"),
+        ("drop keepalives at=rdb", "keepalives are dropped wherever they are, not at a place"),
+        ("drop acks command=SET", "drop what? acks, pings, keepalives, a size, or a match"),
         ("drop akcs", "target: 'akcs'; allowed: acks, pings, keepalives or a size, as 100b. Did you mean 'acks'?"),
         ("duplicate", "which command?"),
         ("duplicate at=stream", "unknown parameter 'at' of duplicate"),
@@ -271,6 +276,7 @@ EVERYWHERE = {"after", "probability", "from", "link", "channel", "times", "for",
 
 @pytest.mark.parametrize("kind", TAKES)
 def test_each_kind_accepts_what_makes_sense_with_it(kind: str) -> None:
+    assert parse(KINDS[kind].example).kind == kind
     with pytest.raises(ConfigError) as raised:
         parse(f"{kind} nonsense=1")
     allowed = str(raised.value).partition("allowed: ")[2].partition(".")[0].split(", ")

@@ -9,6 +9,7 @@ import pytest
 
 from tap.faults.kinds.delay import DelayLine
 from tap.faults.shaper import NEVER
+from tap.faults.spec import parse
 from tap.replication.events import Side
 from tests.faults.lab import SET, Lab, command, resync_partially, shake_hands
 
@@ -113,3 +114,18 @@ def test_jitter_keeps_the_order() -> None:
         moments.append(delay.wakes)
         assert delay.pop(delay.wakes) == b"%d" % (len(moments) - 1)
     assert moments == sorted(moments)
+
+
+@pytest.mark.parametrize(
+    ("spec", "least"),
+    [
+        ("delay 200ms", 0.2),
+        ("delay 200ms jitter=50ms", 0.15),
+        ("delay 200ms jitter=200ms", 0.0),
+        ("delay 200ms jitter=300ms", 0.0),
+        ("delay 200ms jitter=50ms distribution=normal", 0.0),
+        ("throttle 1kb/s", 0.0),
+    ],
+)
+def test_the_least_delay_of_a_byte_is_known(spec: str, least: float) -> None:
+    assert parse(spec).what.least_delay == pytest.approx(least)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from tap.faults.flow_items import CloseLink
 from tap.faults.kinds.slice import Slicer
 from tap.faults.shaper import NEVER
@@ -48,3 +50,14 @@ def test_draining_inside_an_item_gives_its_rest() -> None:
     assert (one.held, one.drain()) == (0, [])
     one.push(b"mnopq", 2.0)
     assert one.pop(2.0) == b"mnop"
+
+
+@pytest.mark.parametrize("when", ["at=stream:10b", "during=stream"])
+def test_slices_begin_at_their_byte(when: str) -> None:
+    lab = Lab(f"slice 4b {when} from=master")
+    resync_partially(lab)
+    before = len(lab.out[Side.MASTER])
+    lab.master(SET)
+    begins = 10 if when.startswith("at") else 0
+    pieces = [SET[at : at + 4] for at in range(begins, len(SET), 4)]
+    assert [item for _, item in lab.out[Side.MASTER][before:]] == ([SET[:10]] if begins else []) + pieces

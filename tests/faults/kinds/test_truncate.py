@@ -16,6 +16,7 @@ from tests.faults.lab import (
     Lab,
     ack,
     full_resync,
+    pieces,
     resync_partially,
     shake_hands,
 )
@@ -64,26 +65,27 @@ def test_a_connection_ends_after_a_number_of_bytes() -> None:
     assert lab.cut is not None
 
 
-def test_two_faults_that_end_one_diskless_rdb_are_both_over_with_it() -> None:
+@pytest.mark.parametrize("size", [1, 7, 64, 10**6])
+def test_two_faults_that_end_one_diskless_rdb_are_both_over_with_it(size: int) -> None:
     lab = Lab("truncate at=rdb:10b", "truncate at=rdb:20b")
     shake_hands(lab)
     lab.replica(ASKS_ALL)
     lab.master(FULL)
     before = len(lab.at_replica)
-    lab.master(b"$EOF:" + MARK + b"\r\n", RDB + MARK)
+    lab.master(b"$EOF:" + MARK + b"\r\n", *pieces(RDB + MARK, size))
     lab.replica(ack(500))
-    lab.master(SET)
+    lab.master(*pieces(SET, size))
     assert lab.at_replica[before:] == b"$EOF:" + MARK + b"\r\n" + RDB[:10] + MARK + MARK + SET
 
 
-@pytest.mark.parametrize(("digits", "is_changed"), [(18, True), (19, False)])
+@pytest.mark.parametrize(("digits", "is_changed"), [(1, True), (2, True), (18, True), (19, False)])
 def test_a_length_that_no_rdb_has_passes(digits: int, is_changed: bool) -> None:
-    lab = Lab("truncate at=rdb:7b")
+    lab = Lab("truncate at=rdb:0b")
     shake_hands(lab)
     lab.replica(ASKS_ALL)
     header = b"$" + b"1" * digits + b"\r\n"
     lab.master(FULL + header)
-    assert lab.at_replica.endswith(FULL + (b"$7\r\n" if is_changed else header))
+    assert lab.at_replica.endswith(FULL + (b"$0\r\n" if is_changed else header))
     assert len(lab.fired) == is_changed
 
 
