@@ -164,21 +164,21 @@ class RecordedConnection(Intake):
         is_full = may_end_file and filling.is_file_full(len(data))
         if self._redaction is not None and number == MASTER:
             hidden = self._redaction.hidden(begin, begin + len(data)) - begin
-            if hidden:
-                self._put(number, now, data[:hidden], begin, hide=True)
+            self._put(number, now, data[:hidden], begin, hide=True)
         boundary = self._boundary - begin if is_full and number == MASTER else 0
         if hidden < boundary < len(data):
             self._put(number, now, data[hidden:boundary], begin + hidden)
             filling.next_file(now, self)
             self._put(number, now, data[boundary:], begin + boundary)
             return
-        if hidden < len(data):
-            self._put(number, now, data[hidden:], begin + hidden)
+        self._put(number, now, data[hidden:], begin + hidden)
         if is_full:
             filling.next_file(now)
 
     def _put(self, number: int, now: int, data: memoryview, position: int, *, hide: bool = False) -> None:
         """position: of the first byte. hide: replace everything."""
+        if not data:
+            return
         left: bytes | memoryview = data
         if number == REPLICA:
             left = self._masker.mask(bytes(data))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tap.bus import Bus
+from tap.bus import Bus, Told
 from tap.capture.packets import Blocks
 from tap.capture.pcapng import PcapngReader, heading
 from tap.capture.pcapng import comments as comments_of
@@ -166,6 +166,71 @@ def test_each_byte_is_kept_or_reported_missing_and_kept_bytes_can_be_read(seeds:
         assert sum(one.flags & FIN for file in files for one in map(segment, (one.data for one in file))) == 2 * FIN
 
 
+CAPA = command("REPLCONF", "capa", "eof")
+ASKED = (Side.REPLICA, PING + CAPA, True)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "before", "at_end"),
+    [
+        ([(Side.REPLICA, PING, False), (Side.REPLICA, CAPA, True)], [(Side.REPLICA, 0, 14)], []),
+        (
+            [(Side.REPLICA, PING, True), (Side.REPLICA, CAPA, False), (Side.REPLICA, PING, False),
+             (Side.REPLICA, PING, True), (Side.REPLICA, PING, False)],
+            [(Side.REPLICA, 14, 28 + len(CAPA))],
+            [(Side.REPLICA, 42 + len(CAPA), 56 + len(CAPA))],
+        ),
+        # once a reply is lost, nothing more is kept of the master's part of a handshake: it could not be understood
+        (
+            [ASKED, (Side.MASTER, b"+PONG\r\n", False), (Side.MASTER, b"+OK\r\n", True), (Side.REPLICA, PING, True)],
+            [],
+            [(Side.MASTER, 0, 12)],
+        ),
+        (
+            [ASKED, (Side.MASTER, b"+PONG\r\n", False), (Side.REPLICA, PING, False), (Side.REPLICA, PING, True)],
+            [(Side.REPLICA, len(ASKED[1]), len(ASKED[1] + PING))],
+            [(Side.MASTER, 0, 7)],
+        ),
+    ],
+)  # fmt: skip
+def test_of_a_handshake_a_gap_of_the_replica_ends_with_its_next_bytes_and_one_of_the_master_does_not(
+    tmp_path: Path,
+    pieces: list[tuple[Side, bytes, bool]],
+    before: list[tuple[Side, int, int]],
+    at_end: list[tuple[Side, int, int]],
+) -> None:
+    path = tmp_path / "a.pcapng"
+    gaps: list[tuple[Side, int, int]] = []
+
+    def hear(told: Told) -> None:
+        if isinstance(told.event, events.RecordingGap):
+            gaps.append((told.event.side, told.event.start, told.event.end))
+
+    async def record() -> None:
+        bus = Bus()
+        bus.subscribe(hear)
+        writes = Lossy(path, bus, sync="none")
+        writes.open()
+        conversation = Conversation(lambda event: None, connection=1)
+        link = connect(bus, writes, 1, conversation)
+        for side, data, is_taken in pieces:
+            writes.is_stuck = not is_taken
+            if side is Side.MASTER:
+                conversation.receive_from_master(data, 1.0)
+            else:
+                conversation.receive_from_replica(data, 1.0)
+            link.received(side, memoryview(bytearray(data)))
+        assert gaps == before
+        link.settle(at_end=True)
+        assert gaps == before + at_end
+        await writes.close()
+
+    asyncio.run(record())
+    assert all(one["event"] != "link_state" for one in comments(path))
+    kept = sum(len(data) for side, data, is_taken in pieces if is_taken and side is Side.REPLICA)
+    assert sum(len(one.data) for one in segments(path)) == kept
+
+
 # ---- the beginning of the next file in a rotation ----
 
 
@@ -173,14 +238,18 @@ ASKS_AND_GRANTS = [(Side.REPLICA, asks(BASE)), (Side.MASTER, GRANT)]
 
 
 def states(
-    path: Path, said: list[tuple[Side, bytes]], lost: str = "", secured: events.Secured | None = None
+    path: Path,
+    said: list[tuple[Side, bytes]],
+    lost: str = "",
+    secured: events.Secured | None = None,
+    rotate: Limits = Limits(size=2**30),  # noqa: B008
 ) -> list[tuple[LinkState, list[bytes]]]:
     """At first and after each item: what the next file would begin with, and the data that follows there."""
     found: list[tuple[LinkState, list[bytes]]] = []
 
     async def record() -> None:
         bus = Bus()
-        writes = Recorder(path, bus, sync="none", rotate=Limits(size=2**30))
+        writes = Recorder(path, bus, sync="none", rotate=rotate)
         writes.open()
         conversation = Conversation(lambda event: bus.publish("link", 1, "", event), connection=1)
         if lost:
@@ -220,6 +289,15 @@ def test_a_file_repeats_a_handshake_until_it_ends_and_then_states_where_the_link
     assert [state.standing is None for state, _ in found] == [True] * 5 + [False] * 2
     assert [[one["event"] for one in state.said] for state, _ in found] == [*[[]] * 4, ["full_resync"], [], []]
     assert [data for _, data in found] == [[data for _, data in said[:count]] for count in range(5)] + [[], []]
+
+
+def test_a_state_repeats_no_resync_that_its_standing_tells(tmp_path: Path) -> None:
+    """Of a recording in one file, which repeats no bytes when it goes on in another one after all."""
+    said = [*ASKS_AND_GRANTS, (Side.MASTER, PING)]
+    for rotate, repeats in ((Limits(), []), (Limits(size=2**30), ["partial_resync"])):
+        found = states(tmp_path / f"{len(repeats)}.pcapng", said, rotate=rotate)
+        assert [state.begins for state, _ in found] == [bool(repeats)] * 2 + [False] * 2
+        assert [[one["event"] for one in state.said] for state, _ in found][-2:] == [[], []]
 
 
 def test_every_file_says_which_legs_speak_tls(tmp_path: Path) -> None:
@@ -290,6 +368,12 @@ LOADS, STREAMS, CONFIRMS = (Side.MASTER, RDB), (Side.MASTER, SET), (Side.REPLICA
         ({}, [ASKS, GRANTS, LOADS, STREAMS, CONFIRMS, STREAMS], [True, True, False, False, False, False]),
         # a request that is split: what looks like an acknowledgement may be a value of it
         ({}, [ASKS, GRANTS, (Side.REPLICA, ACKS[:9]), (Side.REPLICA, ACKS[9:]), CONFIRMS], [True] * 4 + [False]),
+        # and the master's bytes meanwhile need no decision
+        (
+            {},
+            [ASKS, GRANTS, LOADS, STREAMS, (Side.REPLICA, ACKS[:9]), STREAMS, (Side.REPLICA, ACKS[9:]), STREAMS],
+            [True, True, False, False, True, False, True, False],
+        ),
         # until the handshake is over it is kept for the next file
         (
             {"rotate": Limits(size=2**30)},

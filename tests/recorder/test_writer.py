@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -154,6 +155,42 @@ def test_a_file_is_forced_and_checked_at_the_very_moment_it_is_due(
         await wait_inside(lambda: desk.spoiled and "file" in synced)
         await desk.writer.close()
 
+    running(job)
+
+
+@pytest.mark.parametrize(
+    ("left", "refusals", "is_written"),
+    [(0.0, 0, True), (-0.001, 0, False), (1.5, 2, True), (1.499, 2, False), (1.499, 0, True)],
+)
+def test_what_waits_is_written_up_to_the_last_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: float, refusals: int, is_written: bool
+) -> None:
+    """And a disk that refuses is tried again up to half of the time before it. Without the thread."""
+    at = 1_000_000.0
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.001)
+    append = Output.append
+
+    def refuse(self: Output, encoded: bytes) -> None:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise FULL
+        append(self, encoded)
+
+    async def job() -> None:
+        idle = SimpleNamespace(start=lambda: None)
+        monkeypatch.setattr(writer, "threading", SimpleNamespace(Thread=lambda **_: idle, Event=threading.Event))
+        monkeypatch.setattr(writer, "time", SimpleNamespace(monotonic=lambda: at))
+        desk = Desk(tmp_path / "a.pcapng")
+        monkeypatch.setattr(Output, "append", refuse)
+        desk.writer._closing_at = at + left
+        desk.writer.put(desk.block(b"data"))
+        assert desk.writer._write_next() == is_written
+        assert desk.writer._has_given_up != is_written
+        assert (desk.writer.taken > 0) == is_written
+        desk.output.close(sync=False)
+
+    assert writer.CLOSE_SECONDS == 3.0
     running(job)
 
 
