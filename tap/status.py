@@ -18,7 +18,7 @@ from typing import NamedTuple
 from tap.replication.conversation import Conversation
 from tap.replication.events import Role, Side
 from tap.replication.inspected import Inspected
-from tap.replication.lag import UNKNOWN
+from tap.replication.lag import UNKNOWN, Lag
 from tap.replication.phase import Phase
 from tap.replication.silence import Silence
 from tap.url import Address
@@ -142,6 +142,26 @@ class Status:
         return sorted(found, key=attrgetter("number")) if len(self.links) > 1 else found
 
 
+class AlertFigures(NamedTuple):
+    """What alerts compare of one connection, as in ConnectionStatus; the figures that none compares are unknown."""
+
+    link: str
+    number: int
+    replica: str
+    lag: Lag = UNKNOWN
+    master_silence: float | None = None
+    replica_silence: float | None = None
+    buffer_bytes: int | None = None
+
+
+def lag_of(conversation: Conversation, silence: Silence | None, now: float) -> Lag:
+    """How far the replica of a connection lags its master; UNKNOWN before its stream. silence: of this connection."""
+    if conversation.stream is None:
+        return UNKNOWN
+    lag = conversation.stream.lag(now)
+    return lag if silence is None else silence.bounded(lag)
+
+
 def connection_status(
     conversation: Conversation,
     now: float,
@@ -168,7 +188,7 @@ def connection_status(
         rdb = RdbStatus(payload.received, payload.size, payload.summary.keys, payload.summary.announced)
     if stream is not None:
         acked, db, stream_bytes = stream.acked, stream.db, stream.received
-        lag = stream.lag(now) if silence is None else silence.bounded(stream.lag(now))
+        lag = lag_of(conversation, silence, now)
     return ConnectionStatus(
         number,
         link,

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -28,7 +28,8 @@ from tap.relay.dial import trouble_reaching
 from tap.relay.listener import Listener
 from tap.replication.events import Command, Event, MasterUnreachable, RdbKey
 from tap.replication.inspected import Inspected
-from tap.status import Status
+from tap.replication.phase import Phase
+from tap.status import AlertFigures, Status
 from tap.thresholds import Threshold
 from tap.units import Limits, parse_duration
 from tap.url import Address, Url
@@ -406,6 +407,17 @@ class Tap(OnlyAsync):
         is_old = said is None or asyncio.get_running_loop().time() - said.at > SAID_SECONDS
         return None if is_old else said
 
+    def _figures(self, wanted: Mapping[str, Container[str]]) -> dict[str, list[AlertFigures]]:
+        """Those that alerts want, of the replicas of each link."""
+        now = asyncio.get_running_loop().time()
+        return {
+            listener.config.name: [
+                one.figures(names, now) for one in listener.connections if one.conversation.phase is not Phase.ORDINARY
+            ]
+            for listener in self.listeners
+            if (names := wanted.get(listener.config.name))
+        }
+
     def _lost_bytes(self) -> int | None:
         return None if self.recorder is None else self.recorder.lost_bytes
 
@@ -426,7 +438,7 @@ class Tap(OnlyAsync):
             for one in tuple(listener.connections):
                 if one.has_a_clock:
                     one.tick(loop.time())
-        self._alerts.tick(self.status, loop.time())
+        self._alerts.tick(self._figures, loop.time())
 
 
 def _kinds(kind: object) -> tuple[type[Event], ...]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 
 from tap.relay.route import Route
 from tap.replication.conversation import Conversation
+from tap.replication.events import Side
+from tap.replication.lag import UNKNOWN
 from tap.replication.silence import Silence
-from tap.status import ConnectionStatus, connection_status
+from tap.status import AlertFigures, ConnectionStatus, connection_status, lag_of
 
 
 class Outline:
@@ -110,6 +113,19 @@ class Outline:
                 tap_address=self.tap_address,
             )
         return status
+
+    def figures(self, wanted: Container[str], now: float) -> AlertFigures:
+        """What alerts compare of it: "lag", "silence", "buffer"."""
+        silence = self.silence if "silence" in wanted else None
+        return AlertFigures(
+            self.name,
+            self.number,
+            self.conversation.replica,
+            lag_of(self.conversation, self.silence, now) if "lag" in wanted else UNKNOWN,
+            None if silence is None else silence.seconds(Side.MASTER, now),
+            None if silence is None else silence.seconds(Side.REPLICA, now),
+            self.buffer_bytes if "buffer" in wanted else None,
+        )
 
     def __repr__(self) -> str:
         if not self.peer:

@@ -16,14 +16,13 @@ Figures of connections are looked at twice a second. Resyncs are those of a repl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tap.bus import Told
 from tap.replication.events import Alert, AlertOver, Event, FullResync, Side
-from tap.replication.phase import Phase
-from tap.status import ConnectionStatus, Status
+from tap.status import AlertFigures
 from tap.thresholds import Threshold
 
 LOOK_SECONDS = 0.5
@@ -32,6 +31,7 @@ MAX_REPLICAS = 1000  # whose resyncs are counted
 MAX_COUNTED = 10_000  # resyncs of one replica
 
 Tell = Callable[[str, int, str, Event], None]
+Looks = Callable[[Mapping[str, Container[str]]], Mapping[str, Iterable[AlertFigures]]]
 
 
 class Figure(NamedTuple):
@@ -78,6 +78,12 @@ class Alerts:
         """thresholds: by the name of the configured link. tell: publishes an event at a link, connection and replica."""
         self._thresholds = thresholds
         self._every = list(dict.fromkeys(one for several in thresholds.values() for one in several))
+        self._of_connections = {
+            link: [one for one in several if one.figure != "resyncs"] for link, several in thresholds.items()
+        }
+        self._wanted: dict[str, frozenset[str]] = {
+            link: frozenset(one.figure for one in several) for link, several in self._of_connections.items() if several
+        }
         self._longest = max((one.window for one in self._every), default=0.0)
         self._tell = tell
         self._watches: dict[Hashable, _Watch] = {}
@@ -97,20 +103,22 @@ class Alerts:
         if len(self._resyncs) > MAX_REPLICAS:
             del self._resyncs[next(iter(self._resyncs))]
 
-    def tick(self, status: Callable[[], Status], at: float) -> None:
-        """To be called several times a second. status: asked for when a look is due."""
+    def tick(self, figures: Looks, at: float) -> None:
+        """To be called several times a second.
+
+        figures: called when a look is due and connections are compared, with the names of the figures by that of the
+        configured link; returns, by link, those of its replicas.
+        """
         if self._every and at >= self._due:
             self._due = at + LOOK_SECONDS
-            self.look(status(), at)
+            self.look(figures(self._wanted) if self._wanted else {}, at)
 
-    def look(self, status: Status, at: float) -> None:
-        """Compare every figure with its limits."""
+    def look(self, links: Mapping[str, Iterable[AlertFigures]], at: float) -> None:
+        """Compare every figure with its limits. links: by the name of the configured link."""
         seen: set[Hashable] = set()
-        for link in status.links:
-            thresholds = [one for one in self._thresholds.get(link.name, ()) if one.figure != "resyncs"]
-            for one in link.connections if thresholds else ():
-                if one.phase is Phase.ORDINARY:
-                    continue
+        for link, connections in links.items():
+            thresholds = self._of_connections.get(link, ())
+            for one in connections:
                 place = Place(one.link, one.number, one.replica)
                 for threshold in thresholds:
                     seen.add((threshold, one.number))
@@ -199,12 +207,12 @@ class Alerts:
         )
 
 
-def _figure(threshold: Threshold, one: ConnectionStatus) -> Figure | None:
+def _figure(threshold: Threshold, one: AlertFigures) -> Figure | None:
     """The figure of a connection; None if it is unknown."""
     if threshold.figure == "silence":
         master, replica = one.master_silence or 0.0, one.replica_silence or 0.0
         return Figure(max(master, replica), side=Side.MASTER if master >= replica else Side.REPLICA)
     if threshold.figure == "buffer":
         return None if one.buffer_bytes is None else Figure(one.buffer_bytes, known_from="master")
-    value = one.lag_bytes if threshold.unit == "bytes" else one.lag_seconds
-    return None if value is None else Figure(value, one.lag_at_least, one.lag_known_from)
+    value = one.lag.bytes if threshold.unit == "bytes" else one.lag.seconds
+    return None if value is None else Figure(value, one.lag.at_least, one.lag.known_from)

@@ -20,7 +20,7 @@ from tap.config import Config, LinkConfig
 from tap.replication import events
 from tap.replication.events import Side
 from tap.servers.embedded import Server
-from tap.status import ConnectionStatus
+from tap.status import AlertFigures, ConnectionStatus
 from tests.conftest import need
 from tests.support import Asked, Servers, TapThread, client, crossed, follow, is_up, level, wait_until
 
@@ -42,10 +42,21 @@ class Pair:
         return int(self._asked.info("replication")["master_repl_offset"])
 
     def status(self) -> ConnectionStatus:
-        """Made in the tap's thread: its figures belong together."""
-        found: list[ConnectionStatus] = []
-        self.tap.call(lambda: found.append(self.tap.tap.status().connections[-1]))
-        return found[0]
+        """Made in the tap's thread: its figures belong together. Alerts compare the same."""
+        found: list[tuple[ConnectionStatus, AlertFigures]] = []
+
+        def take() -> None:
+            one = self.tap.tap.links[-1]
+            found.append((one.status(), one.figures({"lag", "silence", "buffer"}, time.monotonic())))
+
+        self.tap.call(take)
+        [(status, figures)] = found
+        assert (figures.link, figures.number, figures.replica) == (status.link, status.number, status.replica)
+        assert (figures.lag.bytes, figures.lag.at_least) == (status.lag_bytes, status.lag_at_least)
+        assert figures.master_silence == pytest.approx(status.master_silence, abs=0.1)
+        assert figures.replica_silence == pytest.approx(status.replica_silence, abs=0.1)
+        assert figures.buffer_bytes == status.buffer_bytes
+        return status
 
     def look(self) -> ConnectionStatus:
         """The tap's figures, which are right beside the master's own, asked before and after."""

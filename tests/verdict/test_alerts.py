@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from typing import Any
 
 from tap.bus import Told
 from tap.replication import events
-from tap.replication.events import Alert, AlertOver, Event, Role, Side
-from tap.replication.phase import Phase
-from tap.status import ConnectionStatus, LinkStatus, Status
+from tap.replication.events import Alert, AlertOver, Event, Side
+from tap.replication.lag import Lag
+from tap.status import AlertFigures
 from tap.thresholds import Threshold
-from tap.url import Address
 from tap.verdict.alerts import CALM_SECONDS, LOOK_SECONDS, MAX_REPLICAS, Alerts
 
-MASTER = Address("10.0.0.5", 6379)
 FULL = events.FullResync(
     start=0,
     end=1,
@@ -24,29 +23,18 @@ FULL = events.FullResync(
 )
 
 
-def replica(number: int = 1, link: str = "main", **figures: Any) -> ConnectionStatus:
-    given: dict[str, Any] = {
-        "number": number,
-        "link": link,
-        "peer": "10.0.0.7:1234",
-        "replica": "10.0.0.7:6379",
-        "master": MASTER,
-        "opened": 0.0,
-        "role": Role.REPLICA,
-        "phase": Phase.STREAM,
-        "replid": "a" * 40,
-        "offset": 100,
-        "acked": 100,
-        "db": 0,
-        "lag_bytes": 0,
-        "lag_seconds": 0.0,
-        "bytes_from_master": 100,
-        "bytes_from_replica": 100,
-        "stream_bytes": 100,
-        "rdb": None,
-        "rdb_channel_bytes": None,
-    }
-    return ConnectionStatus(**given | figures)
+def replica(
+    number: int = 1,
+    link: str = "main",
+    *,
+    lag_bytes: int | None = 0,
+    lag_seconds: float | None = 0.0,
+    lag_at_least: bool = False,
+    lag_known_from: str = "wire",
+    **figures: Any,
+) -> AlertFigures:
+    lag = Lag(lag_bytes, lag_seconds, lag_at_least, lag_known_from)
+    return AlertFigures(link, number, "10.0.0.7:6379", lag, **figures)
 
 
 class Story:
@@ -57,10 +45,10 @@ class Story:
         self.alerts = Alerts({link: [Threshold.parse(one) for one in rules]}, lambda *said: self.said.append(said))
         self.link = link
 
-    def now(self, at: float, *connections: ConnectionStatus) -> list[Event]:
+    def now(self, at: float, *connections: AlertFigures) -> list[Event]:
         """The events of a look at this time."""
         before = len(self.said)
-        self.alerts.look(Status(at, (LinkStatus(self.link, MASTER, MASTER, connections),)), at)
+        self.alerts.look({self.link: connections}, at)
         return [event for *_, event in self.said[before:]]
 
     def full_resync(self, at: float, number: int = 1, link: str = "main", name: str = "10.0.0.7:6379") -> None:
@@ -209,23 +197,25 @@ def test_the_resyncs_of_a_limited_number_of_replicas_are_kept() -> None:
     assert len(story.now(3702.0)) == 1
 
 
-def test_figures_are_looked_at_twice_a_second_and_not_without_a_rule() -> None:
-    asked = []
+def test_figures_are_looked_at_twice_a_second_and_only_those_that_a_rule_compares() -> None:
+    asked: list[Mapping[str, Container[str]]] = []
 
-    def status() -> Status:
-        asked.append(1)
-        return Status(0.0, ())
+    def figures(wanted: Mapping[str, Container[str]]) -> dict[str, list[AlertFigures]]:
+        asked.append(wanted)
+        return {}
 
-    alerts = Alerts({"main": [Threshold.parse("lag > 1s")]}, lambda *said: None)
+    rules = {"main": ["lag > 1s", "lag > 1mb", "buffer > 1mb", "resyncs > 1 in 1m"], "other": ["resyncs > 1 in 1m"]}
+    alerts = Alerts({link: [Threshold.parse(one) for one in several] for link, several in rules.items()}, print)
     for step in range(10):
-        alerts.tick(status, step * LOOK_SECONDS / 5)
-    assert len(asked) == 2
-    Alerts({"main": []}, lambda *said: None).tick(status, 9.0)
+        alerts.tick(figures, step * LOOK_SECONDS / 5)
+    assert asked == 2 * [{"main": {"lag", "buffer"}}]
+    Alerts({"main": []}, print).tick(figures, 9.0)
+    Alerts({"main": [Threshold.parse("resyncs > 1 in 1m")]}, print).tick(figures, 9.0)
     assert len(asked) == 2
 
 
 def test_rules_of_one_link_do_not_concern_another() -> None:
     story = Story("lag > 1kb", link="orders")
-    story.alerts.look(Status(0.0, (LinkStatus("main", MASTER, MASTER, (replica(lag_bytes=9999),)),)), 0.0)
+    story.alerts.look({"main": [replica(lag_bytes=9999)]}, 0.0)
     assert story.said == []
     assert len(story.now(1.0, replica(link="orders", lag_bytes=9999))) == 1

@@ -6,14 +6,40 @@ from typing import Any
 
 import pytest
 
-from tap.replication.events import Event, Pressure, PressureOver
+from tap.replication.events import Event, Pressure, PressureOver, Role
 from tap.replication.inspected import BufferLimit, Inspected
 from tap.replication.phase import Phase
-from tap.status import LinkStatus, RdbStatus
+from tap.status import ConnectionStatus, LinkStatus, RdbStatus
+from tap.url import Address
 from tap.verdict.pressure import FORECASTS, Pressures
-from tests.verdict.test_alerts import MASTER, replica
 
 MB = 2**20
+MASTER = Address("10.0.0.5", 6379)
+
+
+def replica(**figures: Any) -> ConnectionStatus:
+    given: dict[str, Any] = {
+        "number": 1,
+        "link": "main",
+        "peer": "10.0.0.7:1234",
+        "replica": "10.0.0.7:6379",
+        "master": MASTER,
+        "opened": 0.0,
+        "role": Role.REPLICA,
+        "phase": Phase.STREAM,
+        "replid": "a" * 40,
+        "offset": 100,
+        "acked": 100,
+        "db": 0,
+        "lag_bytes": 0,
+        "lag_seconds": 0.0,
+        "bytes_from_master": 100,
+        "bytes_from_replica": 100,
+        "stream_bytes": 100,
+        "rdb": None,
+        "rdb_channel_bytes": None,
+    }
+    return ConnectionStatus(**given | figures)
 
 
 class Story:
