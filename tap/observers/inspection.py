@@ -15,8 +15,9 @@ from typing import Any
 
 from tap.replication.events import Event, InspectBack, InspectFailed, InspectLacks
 from tap.replication.inspected import BufferLimit, Inspected, buffer_limit
+from tap.servers.answers import client_lines, number, settings
 from tap.servers.client import Client
-from tap.servers.failures import FAILURES, ErrorReply, InvalidReply, said_by
+from tap.servers.failures import FAILURES, ErrorReply, said_by
 from tap.servers.info import Info
 from tap.url import Url
 
@@ -111,9 +112,9 @@ class Inspection:
             elif name == "INFO":
                 fields |= Info.parse(reply).fields
             elif name == "CLIENT LIST":
-                buffers = _buffers(_text(reply))
+                buffers = _buffers(reply)
             else:
-                self._settings |= _pairs(reply)
+                self._settings |= settings(reply, errors="replace")
         self._say_lacks(refused)
         return self._inspected(asked, at, fields, buffers)
 
@@ -133,7 +134,7 @@ class Inspection:
     ) -> Inspected:
         if version := re.match(r"([0-9]+)", fields.get("redis_version", "")):
             self._version = (int(version[1]),)
-        offset, before = _number(fields.get("master_repl_offset")), self._before
+        offset, before = number(fields.get("master_repl_offset")), self._before
         rate = None
         if (
             before is not None
@@ -142,7 +143,7 @@ class Inspection:
             and before.replid == fields.get("master_replid")
         ):
             rate = max(0.0, (offset - before.offset) / max(1e-3, at - before.at))
-        backlog = _number(fields.get("repl_backlog_size"))
+        backlog = number(fields.get("repl_backlog_size"))
         return Inspected(
             asked=asked,
             at=at,
@@ -150,21 +151,21 @@ class Inspection:
             replid=fields.get("master_replid"),
             offset=offset,
             replid2=fields.get("master_replid2"),
-            second_offset=_number(fields.get("second_repl_offset")),
+            second_offset=number(fields.get("second_repl_offset")),
             backlog_size=backlog,
-            backlog_first=_number(fields.get("repl_backlog_first_byte_offset"))
+            backlog_first=number(fields.get("repl_backlog_first_byte_offset"))
             if fields.get("repl_backlog_active", "0") != "0"
             else None,
-            used_memory=_number(fields.get("used_memory")),
-            maxmemory=_number(fields.get("maxmemory")),
+            used_memory=number(fields.get("used_memory")),
+            maxmemory=number(fields.get("maxmemory")),
             is_saving=None if "rdb_bgsave_in_progress" not in fields else fields["rdb_bgsave_in_progress"] != "0",
             buffers=buffers,
             limit=self._limit(backlog),
-            repl_timeout=_number(self._settings.get("repl-timeout")),
+            repl_timeout=number(self._settings.get("repl-timeout")),
             write_rate=rate,
             run_id=fields.get("run_id"),
             is_saved=_is_ok(fields.get("rdb_last_bgsave_status")),
-            save_seconds=_number(fields.get("rdb_last_bgsave_time_sec")),
+            save_seconds=number(fields.get("rdb_last_bgsave_time_sec")),
             is_aof_written=_is_ok(fields.get("aof_last_write_status")),
             settings=dict(self._settings),
         )
@@ -187,35 +188,16 @@ class Inspection:
                 await self._client.close()
 
 
-def _buffers(text: str) -> dict[tuple[str, int], int]:
+def _buffers(reply: Any) -> dict[tuple[str, int], int]:
     """omem by address, from the lines of CLIENT LIST."""
     found = {}
-    for line in text.splitlines():
-        fields = dict(part.partition("=")[::2] for part in line.split(" "))
+    for fields in client_lines(reply):
         host, _, port = fields.get("addr", "").rpartition(":")
-        size = _number(fields.get("omem"))
+        size = number(fields.get("omem"))
         if port.isdecimal() and size is not None:
             found[host.strip("[]"), int(port)] = size
     return found
 
 
-def _pairs(reply: Any) -> dict[str, str]:
-    """Settings by name."""
-    if isinstance(reply, dict):
-        return {_text(name): _text(value) for name, value in reply.items()}
-    if not isinstance(reply, list) or len(reply) % 2:
-        raise InvalidReply("its answer to CONFIG GET makes no sense")
-    words = [_text(word) for word in reply]
-    return dict(zip(words[::2], words[1::2], strict=True))
-
-
-def _text(word: Any) -> str:
-    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
-
-
 def _is_ok(text: str | None) -> bool | None:
     return None if text is None else text == "ok"
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"-?[0-9]{1,20}", text) else None

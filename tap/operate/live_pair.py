@@ -10,10 +10,11 @@ from typing import Any
 from tap.errors import ConfigError, EnvironmentFailure, TapError
 from tap.operate.resync_forecast import Forecast, forecast
 from tap.operate.server_info import server_info
+from tap.servers.answers import client_lines, number
 from tap.servers.client import Client
 from tap.servers.failures import ANSWER_SECONDS, FAILURES, AuthenticationError, ErrorReply, said_by
 from tap.servers.info import Info
-from tap.servers.server_settings import ServerSettings
+from tap.servers.server_settings import read_settings
 from tap.url import Address, Url, is_loopback
 
 WATCHED_SECONDS = 1.0  # over which the master's write rate is measured
@@ -110,7 +111,7 @@ async def _here(client: Client) -> tuple[str, str | None]:
         return here, None
     except FAILURES as error:
         raise EnvironmentFailure(f"{client.name}, the replica: {said_by(error)}") from None
-    seen = _client_fields(said)[0].get("addr", "")
+    seen = next((one.get("addr", "") for one in client_lines(said)), "")
     return here, seen.rpartition(":")[0].strip("[]").removeprefix("::ffff:") or None
 
 
@@ -130,7 +131,7 @@ async def _refuse_sentinel(client: Client, what: str, unseen: list[str]) -> None
     except FAILURES as error:
         unseen.append(f"CLIENT LIST of {client.name}, {what}, and so whether Sentinel watches it: {said_by(error)}")
         return
-    if any(one.get("name", "").startswith("sentinel-") for one in _client_fields(found)):
+    if any(one.get("name", "").startswith("sentinel-") for one in client_lines(found)):
         raise TapError(
             f"Sentinel watches {client.name}, {what}: it sends a replica that follows another address than its master's "
             f"back to that, within seconds. Let Sentinel monitor a tap in front of the master instead ({GUIDE}), or "
@@ -138,23 +139,15 @@ async def _refuse_sentinel(client: Client, what: str, unseen: list[str]) -> None
         )
 
 
-def _client_fields(reply: Any) -> list[dict[str, str]]:
-    """The fields of each line of CLIENT LIST or CLIENT INFO."""
-    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
-    lines = ((word.partition("=") for word in line.split(" ")) for line in text.splitlines() or [""])
-    return [{name: value for name, _, value in line} for line in lines]
-
-
 async def _settings(client: Client, unseen: list[str]) -> dict[str, str]:
     """What the replica uses towards its master, as far as its CONFIG can be read."""
-    found: dict[str, str] = {}
-    settings = ServerSettings(client)
-    for name in ("tls-replication", "masteruser", "masterauth"):
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                found |= await settings.get(name)
-        except FAILURES as error:
-            unseen.append(f"CONFIG GET {name} of {client.name}, the replica: {said_by(error)}")
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            found, refused = await read_settings(client, ("tls-replication", "masteruser", "masterauth"))
+    except FAILURES as error:
+        unseen.append(f"CONFIG GET of {client.name}, the replica: {said_by(error)}")
+        return {}
+    unseen += [f"CONFIG GET {name} of {client.name}, the replica: {said}" for name, said in refused.items()]
     return found
 
 
@@ -202,8 +195,6 @@ async def _measured(client: Client, replica: Info, before: Info) -> Forecast:
     after = await _needed(client, "the master")
     seconds = loop.time() - begun
     written = after.replication.master_repl_offset - before.replication.master_repl_offset
-    size = after.fields.get("repl_backlog_size", "")
+    size = number(after.fields.get("repl_backlog_size")) or 0
     # The replica has moved on meanwhile, as the master has: its offset is compared with that of the same moment.
-    return forecast(
-        replica.replication, before.replication, int(size) if size.isdecimal() else 0, max(0.0, written / seconds)
-    )
+    return forecast(replica.replication, before.replication, size, max(0.0, written / seconds))

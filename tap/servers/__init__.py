@@ -6,7 +6,8 @@
     key_scan            the names of all keys of a db
     reply_sizes         refuses replies that announce more than memory holds
     info                INFO as dataclasses
-    server_settings     CONFIG SET with undo
+    server_settings     CONFIG GET; CONFIG SET with undo
+    answers             CONFIG GET and CLIENT LIST as Python values
     following           REPLICAOF with restore
     backlog             a master's stream, from its backlog
     target              a server that a verb cannot do without

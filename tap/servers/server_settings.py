@@ -1,14 +1,16 @@
-"""Options of a running server (CONFIG SET), with undo."""
+"""Options of a running server: read by CONFIG GET, changed by CONFIG SET with undo."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 
 from tap.replication.passwords import is_secret_setting
+from tap.servers.answers import settings
 from tap.servers.cancellation import to_the_end
 from tap.servers.client import Client
-from tap.servers.failures import ANSWER_SECONDS, FAILURES, NO_REPLY, ErrorReply, InvalidReply, said_by
+from tap.servers.failures import ANSWER_SECONDS, FAILURES, ErrorReply, said_by
 
 
 class ServerSettings:
@@ -30,11 +32,7 @@ class ServerSettings:
 
     async def get(self, pattern: str) -> dict[str, str]:
         """CONFIG GET: values by name. Raises FAILURES."""
-        found = await self._client.ask("CONFIG", "GET", pattern)
-        if not isinstance(found, list) or len(found) % 2:
-            raise InvalidReply(NO_REPLY)
-        words = [_text(word) for word in found]
-        return dict(zip(words[::2], words[1::2], strict=True))
+        return settings(await self._client.ask("CONFIG", "GET", pattern))
 
     async def set(self, option: str, value: str) -> None:
         """CONFIG SET. Raises FAILURES, ErrorReply when the server refuses."""
@@ -75,5 +73,17 @@ class ServerSettings:
         self.unrestored = await self.restore()
 
 
-def _text(word: str | bytes | None) -> str:
-    return word.decode(errors="surrogateescape") if isinstance(word, bytes) else word or ""
+async def read_settings(client: Client, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """CONFIG GET of each name. Returns the values of those that the server has, and its words for those it refuses.
+
+    Raises FAILURES.
+    """
+    found: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    replies = await client.ask_all([("CONFIG", "GET", name) for name in names])
+    for name, reply in zip(names, replies, strict=True):
+        if isinstance(reply, Exception):
+            refused[name] = said_by(reply)
+        else:
+            found |= settings(reply)
+    return found, refused

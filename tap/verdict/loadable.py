@@ -38,19 +38,22 @@ def loaders(version: int) -> str:
 def can_load(server: str, version: int) -> bool | None:
     """Whether the server, as "Valkey 8.1.1", loads that version; None if the server is unknown."""
     name, _, said = server.partition(" ")
-    has = _numbers(said)
+    has = version_numbers(said)
     if name not in ("Redis", "Valkey") or not has:
         return None
     if name == "Valkey":
         if version <= SHARED:
             return True
-        return version >= FIRST_OF_VALKEY and has >= _numbers(VALKEY_80 if version == FIRST_OF_VALKEY else VALKEY_AFTER)
-    return version < FIRST_OF_VALKEY and has >= _numbers(_redis(version))
+        return version >= FIRST_OF_VALKEY and has >= version_numbers(
+            VALKEY_80 if version == FIRST_OF_VALKEY else VALKEY_AFTER
+        )
+    return version < FIRST_OF_VALKEY and has >= version_numbers(_redis(version))
 
 
 def _redis(version: int) -> str:
     return next((first for known, first in OF_REDIS if version <= known), OF_REDIS_AFTER)
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def version_numbers(version: str) -> tuple[int, ...]:
+    """(7, 0, 15) for "7.0.15", to compare versions by."""
     return tuple(int(number) for number in re.findall(r"\d{1,9}", version))

@@ -21,9 +21,11 @@ from tap.operate.doctor.pair_facts import HIDDEN, Dial, InfoSample, PairFacts, R
 from tap.operate.doctor.permissions import HANDSHAKE, allows
 from tap.operate.doctor.sentinel_hello import CHANNEL, Hello, parse
 from tap.operate.server_info import server_info
+from tap.servers.answers import text
 from tap.servers.client import Client
 from tap.servers.failures import FAILURES, AuthenticationError, ErrorReply, InvalidReply, said_by
 from tap.servers.info import Info, ListedReplica
+from tap.servers.server_settings import read_settings
 from tap.url import Address, Url
 
 OPTIONS = (
@@ -100,13 +102,12 @@ async def _listen(client: Client, hellos: list[Hello]) -> None:
 async def _server(client: Client) -> ServerFacts:
     """What one server says of itself."""
     refused: dict[str, str] = {}
-    config: dict[str, str] = {}
     try:
         info = await server_info(client)
         before = time.time()
         moment = await _one(client, "TIME")
         after = time.time()
-        replies = await client.ask_all([("CONFIG", "GET", option) for option in OPTIONS])
+        settings, unread = await read_settings(client, OPTIONS)
     except FAILURES as error:
         return ServerFacts(client.url, failure=said_by(error))
     clock = None
@@ -114,13 +115,9 @@ async def _server(client: Client) -> ServerFacts:
         refused["TIME"] = said_by(moment)
     elif isinstance(moment, tuple | list) and len(moment) == 2:
         clock = float(moment[0]) + float(moment[1]) / 1e6 - (before + after) / 2
-    for option, reply in zip(OPTIONS, replies, strict=True):
-        if isinstance(reply, Exception):
-            refused["CONFIG GET"] = said_by(reply)
-        elif isinstance(reply, list) and len(reply) == 2:
-            config[option] = _shown(option, _text(reply[1]))
-    if not config and "CONFIG GET" not in refused:
-        refused["CONFIG GET"] = "the answer is empty"
+    config = {name: HIDDEN if name in SECRETS and value else value for name, value in settings.items()}
+    if unread or not config:
+        refused["CONFIG GET"] = [*unread.values(), "the answer is empty"][0]
     cluster = await _cluster(client) if info.fields.get("cluster_enabled") == "1" else {}
     return ServerFacts(client.url, None, info, config, refused, cluster, clock, (after - before) / 2)
 
@@ -129,7 +126,7 @@ async def _cluster(client: Client) -> dict[str, str]:
     said, myid = await _one(client, "CLUSTER", "INFO"), await _one(client, "CLUSTER", "MYID")
     if isinstance(said, Exception) or isinstance(myid, Exception):
         return {}
-    return {**Info.parse(said).fields, "myid": _text(myid)}
+    return {**Info.parse(said).fields, "myid": text(myid)}
 
 
 async def _replica(url: Url, master: Client, *, given: bool) -> ReplicaFacts:
@@ -138,8 +135,9 @@ async def _replica(url: Url, master: Client, *, given: bool) -> ReplicaFacts:
         facts = await _server(client)
         if not facts.is_up or facts.replication.master is None:
             return ReplicaFacts(facts, given)
-        password = await _one(client, "CONFIG", "GET", "masterauth")
-    secret = _text(password[1]) if isinstance(password, list) and len(password) == 2 else ""
+        secret = ""
+        with contextlib.suppress(*FAILURES):
+            secret = (await read_settings(client, ("masterauth",)))[0].get("masterauth", "")
     user = facts.config.get("masteruser", "")
     dial = await _dial(facts.replication.master, user if secret else "", secret, facts, master.url)
     return ReplicaFacts(facts, given, None, dial, await _allowed(master, user or "default"))
@@ -225,13 +223,5 @@ async def _one(client: Client, *command: str) -> Any:
         return error
 
 
-def _shown(option: str, value: str) -> str:
-    return HIDDEN if option in SECRETS and value else value
-
-
 def _without(text: str, password: str) -> str:
     return text.replace(password, "***") if password else text
-
-
-def _text(word: Any) -> str:
-    return word.decode(errors="surrogateescape") if isinstance(word, bytes) else str(word or "")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tap.operate.doctor.sentinel_hello import Hello
+from tap.replication.inspected import BufferLimit, buffer_limit
+from tap.servers.answers import number
 from tap.servers.info import Info, ListedReplica, ReplicationSection, StatsSection
 from tap.url import Address, Url
 
@@ -50,21 +51,16 @@ class ServerFacts:
 
     def number(self, option: str) -> int | None:
         """An option's whole number; None if it could not be read."""
-        return _number(self.config.get(option))
+        return number(self.config.get(option))
 
     def field_number(self, name: str) -> int | None:
         """A field of INFO; None if the server has none of that name."""
-        return _number(self.info.fields.get(name))
+        return number(self.info.fields.get(name))
 
     @property
-    def output_buffer_limit(self) -> tuple[int, int, int] | None:
-        """client-output-buffer-limit of replicas: hard and soft limit in bytes, seconds of the soft one."""
-        words = self.config.get("client-output-buffer-limit", "").split()
-        for at, word in enumerate(words[:-3]):
-            hard, soft, seconds = map(_number, words[at + 1 : at + 4])
-            if word in ("slave", "replica") and hard is not None and soft is not None and seconds is not None:
-                return hard, soft, seconds
-        return None
+    def output_buffer_limit(self) -> BufferLimit | None:
+        """client-output-buffer-limit of replicas, as configured."""
+        return buffer_limit(self.config.get("client-output-buffer-limit", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +156,3 @@ class PairFacts:
 
 def _rate(first: InfoSample, last: InfoSample) -> float:
     return max(0.0, (last.offset - first.offset) / max(last.at - first.at, 1e-3))
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"-?[0-9]{1,20}", text) else None

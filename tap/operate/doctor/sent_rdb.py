@@ -6,9 +6,15 @@ RDB 11 for all others: seen on Valkey 9.1.
 
 from __future__ import annotations
 
-import re
-
-from tap.verdict.loadable import FIRST_OF_VALKEY, OF_REDIS, OF_REDIS_AFTER, SHARED, VALKEY_80, VALKEY_AFTER
+from tap.verdict.loadable import (
+    FIRST_OF_VALKEY,
+    OF_REDIS,
+    OF_REDIS_AFTER,
+    SHARED,
+    VALKEY_80,
+    VALKEY_AFTER,
+    version_numbers,
+)
 
 
 def sent(master: str, replica: str) -> int | None:
@@ -16,18 +22,14 @@ def sent(master: str, replica: str) -> int | None:
     name, has = _parts(master)
     if name == "Valkey":
         other, of_replica = _parts(replica)
-        if has < _numbers(VALKEY_80) or other != "Valkey" or of_replica < _numbers(VALKEY_80):
+        if has < version_numbers(VALKEY_80) or other != "Valkey" or of_replica < version_numbers(VALKEY_80):
             return SHARED
-        return FIRST_OF_VALKEY if has < _numbers(VALKEY_AFTER) else None
-    if name == "Redis" and has and has < _numbers(OF_REDIS_AFTER):
-        return next((version for version, first in reversed(OF_REDIS) if has >= _numbers(first)), None)
+        return FIRST_OF_VALKEY if has < version_numbers(VALKEY_AFTER) else None
+    if name == "Redis" and has and has < version_numbers(OF_REDIS_AFTER):
+        return next((version for version, first in reversed(OF_REDIS) if has >= version_numbers(first)), None)
     return None
 
 
 def _parts(server: str) -> tuple[str, tuple[int, ...]]:
     name, _, version = server.partition(" ")
-    return name, _numbers(version)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d{1,9}", version))
+    return name, version_numbers(version)
