@@ -343,7 +343,8 @@ def remedy(event: events.Verdict) -> str:
 
 
 def _verdict_over(event: events.VerdictOver) -> str:
-    return f"the loop of full resyncs is over ({event.cause}): {event.count} in {seconds(event.seconds)}, then the stream"
+    then = "then the stream" if event.how == "stream" else "and the replica has not come back since"
+    return f"the loop of full resyncs is over ({event.cause}): {event.count} in {seconds(event.seconds)}, {then}"
 
 
 def _dropped(event: events.EventsDropped) -> str:

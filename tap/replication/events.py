@@ -710,14 +710,17 @@ class Verdict(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictOver(Event):
-    """A loop has ended: the replica has had its stream for longer than a round took.
+    """A loop has ended.
 
-    cause, count: as in the last Verdict, by now. seconds: from the first full resync to the beginning of this stream.
+    cause, count: as in the last Verdict, by now. how: "stream" if the replica has had its stream for longer than a round
+    took; "gone" if it has not come back for so long that its next full resync would be another matter. seconds: from the
+    first full resync to the beginning of this stream, or to the end of the last round.
     """
 
     cause: str
     count: int
     seconds: float
+    how: str = "stream"
 
 
 # ---- faults (reported by faults/) ----

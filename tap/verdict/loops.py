@@ -8,6 +8,8 @@ reason. With the third full resync of a streak the verdict falls. So none of the
 - a failover, or a master that restarts: its history has another ID, and a new streak begins
 - a resync that works: a replica that has its stream for longer than a round took ends the streak, and with it the verdict
 
+A replica that does not come back ends its loop as well, once its next full resync would no longer belong to the streak.
+
 A replica has one sync at a time. If it asks again while its earlier connection is open here, as when a fault holds the
 bytes in which it ended, it has given that one up.
 
@@ -108,6 +110,7 @@ class Loops:
         self._rounds: dict[int, Round] = {}  # by connection, those that have not ended
         self._mains: dict[int, int] = {}  # the main connection of each RDB channel
         self._streaming: dict[_Key, int] = {}  # connections whose stream may end a streak
+        self._away: dict[_Key, float] = {}  # replicas with a verdict and no connection: when it is over
         self._handlers: dict[type[Event], Callable[[Told, Any], Iterator[Event] | None]] = {
             events.Handshake: self._handshake,
             events.Identified: self._identified,
@@ -147,10 +150,12 @@ class Loops:
     def tick(self, now: float) -> list[Told]:
         """Some time has passed; now: in seconds, as the events' times. Returns the events that this leads to."""
         said: list[Told] = []
-        if not self._streaming or 0 < self._due - now <= TICK_SECONDS:  # if it is later, the clock was set back
+        is_needed = self._streaming or self._away
+        if not is_needed or 0 < self._due - now <= TICK_SECONDS:  # if it is later, the clock was set back
             return said
         self._due = now + TICK_SECONDS
-        loaded = self._loaded()
+        said += [one for key, until in tuple(self._away.items()) if now > until for one in self._gone(key, now)]
+        loaded = self._loaded() if self._streaming else ()
         for key, connection in tuple(self._streaming.items()):
             one = self._rounds.get(connection)
             if one is not None and one.loaded_at is None and connection in loaded:
@@ -159,6 +164,17 @@ class Loops:
             if over is not None:
                 said.append(Told(now, key[0], connection, key[1], over))
         return said
+
+    def _gone(self, key: _Key, now: float) -> Iterator[Told]:
+        """End the streak of a replica that has not come back."""
+        del self._away[key]
+        streak = self._streaks.pop(key, None)
+        last = None if streak is None else streak.current
+        if streak is None or streak.finding is None or last is None or last.end is None:
+            return
+        seconds = last.end.at - streak.began
+        over = events.VerdictOver(cause=streak.finding.cause, count=streak.count, seconds=seconds, how="gone")
+        yield Told(now, key[0], last.connection, key[1], over)
 
     def _outlasted(self, key: _Key, connection: int, now: float) -> Event | None:
         """End the streak if this stream has lasted for long enough. Returns what follows from that."""
@@ -223,6 +239,7 @@ class Loops:
         key = told.link, told.replica
         self._rounds[told.connection] = new
         self._streaming.pop(key, None)
+        self._away.pop(key, None)
         streak = self._streaks.pop(key, None)
         if streak is not None and streak.current is not None and streak.current.end is None:
             self._given_up(streak.current, new)
@@ -230,7 +247,9 @@ class Loops:
         streak = self._follow(streak, new)
         self._streaks[key] = streak
         if len(self._streaks) > MAX_REPLICAS:
-            del self._streaks[next(iter(self._streaks))]
+            dropped = next(iter(self._streaks))
+            del self._streaks[dropped]
+            self._away.pop(dropped, None)
         if streak.count >= LEAST_COUNT:
             found = find(streak.rounds, new, self._said(key[0]))
             if was is None or _is_other(was, found) or _is_round_number(streak.count) or _needs_more(was, found):
@@ -252,9 +271,7 @@ class Loops:
         if streak is None or last is None or last.end is None:
             return Streak(new.granted_at, current=new)
         way = "unloaded" if last.is_unloaded else f"stream, {'' if new.full is None else new.full.reason.code}"
-        pause = new.granted_at - last.end.at
-        longest = max(streak.longest, last.seconds)
-        is_next = pause <= (PAUSE + 3 * longest if last.is_unloaded else LONG_PAUSE)
+        is_next = new.granted_at - last.end.at <= _pause(streak, last)
         is_same = None in (last.replid, new.replid) or last.replid == new.replid
         if not (is_next and is_same):
             return Streak(new.granted_at, current=new)
@@ -264,7 +281,15 @@ class Loops:
         return Streak(streak.began, streak.count + 1, way, rounds, new, streak.finding)
 
     def _continued(self, told: Told, event: events.PartialResync) -> None:
+        """A stream without a full resync ends a loop like any other, once it has lasted."""
         self._requests.pop(told.connection, None)
+        key = told.link, told.replica
+        streak = self._streaks.get(key)
+        if streak is not None and streak.finding is not None:
+            at = told.time
+            self._away.pop(key, None)
+            self._rounds[told.connection] = Round(told.connection, at, at, stream_at=at, loaded_at=at)
+            self._streaming[key] = told.connection
 
     def _rdb_started(self, told: Told, event: events.RdbStarted) -> None:
         one = self._rounds.get(told.connection)
@@ -336,6 +361,14 @@ class Loops:
         one.end = RoundEnd(told.time, by, first.how, phase, _silence(first, phase), first.text)
         if phase not in ("waiting", "rdb", "loading", "psync") and one.loaded_at is None:
             one.loaded_at = one.stream_at
+        streak = self._streaks.get(key)
+        if streak is not None and streak.current is not None and streak.finding is not None:
+            self._away[key] = told.time + _pause(streak, streak.current)
+
+
+def _pause(streak: Streak, last: Round) -> float:
+    """Seconds after the end of this round within which a full resync follows on it."""
+    return PAUSE + 3 * max(streak.longest, last.seconds) if last.is_unloaded else LONG_PAUSE
 
 
 def _measure(one: Round, event: events.LinkClosed) -> None:
@@ -364,7 +397,8 @@ def _needs_more(was: Diagnosis, found: Diagnosis) -> bool:
 
     Where the master has closed before the RDB began, its transfer could only be guessed.
     """
-    return found.figures.get("needed_bytes", 0.0) >= GROWN * was.figures.get("needed_bytes", float("inf"))
+    needed = found.figures.get("needed_bytes", 0.0)
+    return needed > 0 and needed >= GROWN * was.figures.get("needed_bytes", float("inf"))
 
 
 def _is_round_number(count: int) -> bool:

@@ -174,6 +174,10 @@ def caught_up(size: int | None, at_least: int, at_most: int) -> events.CaughtUp:
             "the loop of full resyncs is over (output_buffer): 12 in 10 min 0 s, then the stream",
         ),
         (
+            events.VerdictOver(cause="output_buffer", count=12, seconds=600.0, how="gone"),
+            "the loop of full resyncs is over (output_buffer): 12 in 10 min 0 s, and the replica has not come back since",
+        ),
+        (
             pressure(level=60, seconds_to_close=12.0, rdb_seconds_left=40.0, needed=310 * 2**20),
             "PRESSURE: the master's output buffer for this replica holds 74.0 MB, 74 % of its hard limit of 100.0 MB; "
             "as it grows, the master closes this link in 12.0 s; the RDB needs about 40.0 s more; output buffer >= "

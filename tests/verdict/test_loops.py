@@ -7,7 +7,7 @@ from typing import Any
 from tap.bus import Told
 from tap.replication import events
 from tap.replication.events import Reason, Role, Side
-from tap.verdict.loops import MAX_REPLICAS, Loops, judging
+from tap.verdict.loops import LONG_PAUSE, MAX_REPLICAS, PAUSE, Loops, judging
 from tests.verdict.story import ID, MB, Story
 
 OTHER = "f" * 40
@@ -48,6 +48,51 @@ def test_a_loop_is_over_when_the_stream_has_lasted_for_longer_than_a_round() -> 
     assert story.over[0].seconds == 2 * 2.5 + 2 + 1  # to the tick that has seen the first ACK
     assert not story.loops.verdicts
     assert not syncs(story.ends(Side.MASTER, "stream")).after(3600).verdicts[1:]
+
+
+def test_a_loop_whose_replica_does_not_come_back_is_over_by_time() -> None:
+    story = fails(Story(), 3)
+    assert story.verdicts
+    began = story.now
+    story.after(PAUSE)
+    assert story.over == []
+    story.after(60)
+    (over,) = story.over
+    assert (over.cause, over.how, over.count) == (story.verdict.cause, "gone", 3)
+    assert over.seconds < began
+    assert story.loops.verdicts == []
+    assert fails(story, 1).over == [over]
+
+
+def test_a_replica_that_comes_back_in_time_goes_on_with_its_loop() -> None:
+    story = fails(Story(), 3).after(PAUSE - 5)
+    fails(story, 1).after(PAUSE - 5)
+    assert (story.over, story.count) == ([], 4)
+
+
+def test_a_partial_resync_that_lasts_ends_a_loop() -> None:
+    def loses(story: Story, held: int | None) -> Story:
+        story.asks(held).granted(0, "first_sync" if held is None else "offset_out_of_backlog").rdb().rdb_done()
+        return story.after(5).ends(Side.REPLICA, "stream").after(1)
+
+    story = Story()
+    for held in (None, 0, 0, 0):
+        loses(story, held)
+    assert len(story.verdicts) == 1
+
+    def goes_on() -> None:
+        partial = {"replid": ID, "previous_replid": None, "offset": 0, "bytes_behind": None}
+        story.asks(0).tell(events.PartialResync(start=0, end=1, **partial))  # type: ignore[arg-type]
+
+    goes_on()
+    story.after(1).ends(Side.REPLICA, "stream").after(60)
+    assert story.over == []
+    goes_on()
+    story.after(20)
+    (over,) = story.over
+    assert (over.cause, over.how, over.count) == (story.verdict.cause, "stream", 4)
+    story.after(2 * LONG_PAUSE)
+    assert len(story.over) == 1
 
 
 def test_time_passes_with_other_events_too() -> None:
