@@ -1,7 +1,8 @@
-"""Paths of output files: checked before hours of work, not after."""
+"""Paths of output files: checked before hours of work, not after; and forced to the disk."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -30,3 +31,12 @@ def check_writable(path: Path) -> None:
             tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise EnvironmentFailure(f"{path}: cannot be written: {words(error)}") from None
+
+
+def sync_directory(path: Path) -> None:
+    """Force a directory's entries to the disk. Raises OSError."""
+    directory = os.open(path, os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.paths import check_writable, in_a_directory
+from tap.paths import check_writable, in_a_directory, sync_directory
 
 as_somebody = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
@@ -65,3 +65,14 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     path.touch(0o400)
     with pytest.raises(EnvironmentFailure, match="cannot be written: Permission denied"):
         check_writable(path)
+
+
+def test_the_names_in_a_directory_are_forced_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[os.stat_result] = []
+    monkeypatch.setattr(os, "fsync", lambda file: seen.append(os.fstat(file)))
+    files = len(os.listdir("/proc/self/fd"))
+    sync_directory(tmp_path)
+    assert [one.st_ino for one in seen] == [tmp_path.stat().st_ino]
+    assert len(os.listdir("/proc/self/fd")) == files
+    with pytest.raises(FileNotFoundError):
+        sync_directory(tmp_path / "none")

@@ -107,12 +107,3 @@ class Output:
                 self.sync()
         finally:
             os.close(self._file)
-
-
-def sync_directory(path: Path) -> None:
-    """Force a directory's entries to the disk. Raises OSError."""
-    directory = os.open(path, os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

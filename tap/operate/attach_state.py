@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.paths import sync_directory
 from tap.url import Address, Url
 
 FORMAT = 1
@@ -119,7 +120,7 @@ class StateFile:
             os.write(number, self.state.as_json())
             os.fsync(number)
             into_place(name, self.path)
-            _sync_directory(self.path.parent)
+            sync_directory(self.path.parent)
         except FileExistsError:
             os.close(number)
             refuse_second(self.path)
@@ -177,14 +178,6 @@ def refuse_second(path: Path) -> None:
             f"{path}: an attach to this replica was killed and left this file; redis-tap detach {path} gives the replica "
             "back"
         )
-
-
-def _sync_directory(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _of_address(address: Address) -> dict[str, Any]:

@@ -44,10 +44,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from tap.capture.output import Output, sync_directory
+from tap.capture.output import Output
 from tap.capture.packets import Blocks
 from tap.capture.rotation import Rotation
 from tap.errors import words
+from tap.paths import sync_directory
 from tap.recorder.intake import Gathering
 
 Sync = Literal["none", "interval", "always"]

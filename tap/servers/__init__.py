@@ -9,6 +9,7 @@
     server_settings     CONFIG GET; CONFIG SET with undo
     answers             CONFIG GET and CLIENT LIST as Python values
     following           REPLICAOF with restore
+    undo                what these two share: the end of a context takes a change back
     backlog             a master's stream, from its backlog
     target              a server that a verb cannot do without
     shell               the same by hand, as redis-cli commands

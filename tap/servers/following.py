@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 
-from tap.servers.cancellation import to_the_end
 from tap.servers.client import Client
 from tap.servers.failures import ANSWER_SECONDS, FAILURES, said_by
+from tap.servers.undo import Undo
 from tap.url import Address
 
 
@@ -16,21 +15,19 @@ async def follow(client: Client, master: Address | None) -> None:
     await client.ask("REPLICAOF", *_words(master))
 
 
-class Following:
+class Following(Undo):
     """Point a server at other masters and, in the end, back at the one it followed before.
 
         async with Following(client) as following:
             await follow(client, tap)
 
-    The beginning of the context asks the server which master it follows; its end restores that, also after an error or a
-    cancellation. before: that master, None for a server that is a master itself. unrestored: a sentence when it could not
-    be restored; empty until then.
+    The beginning of the context asks the server which master it follows; its end restores that. before: that master, None
+    for a server that is a master itself.
     """
 
     def __init__(self, client: Client, before: Address | None = None, *, within: float = ANSWER_SECONDS) -> None:
         """before: for a caller that knows it and calls restore() itself. within: seconds that restoring may take."""
         self.before = before
-        self.unrestored: tuple[str, ...] = ()
         self._client = client
         self._within = within
 
@@ -57,14 +54,6 @@ class Following:
         """Raises FAILURES."""
         self.before = (await self._client.replication()).master
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await to_the_end(self._end())
-
-    async def _end(self) -> None:
-        self.unrestored = await self.restore()
 
 
 def _words(master: Address | None) -> tuple[str, str]:

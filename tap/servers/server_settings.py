@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
 
 from tap.replication.passwords import is_secret_setting
 from tap.servers.answers import settings
-from tap.servers.cancellation import to_the_end
 from tap.servers.client import Client
 from tap.servers.failures import ANSWER_SECONDS, FAILURES, ErrorReply, said_by
+from tap.servers.undo import Undo
 
 
-class ServerSettings:
+class ServerSettings(Undo):
     """Change options of a running server and give each its first value back.
 
         async with ServerSettings(client) as options:
             await options.set("repl-timeout", "5")
 
-    The end of the context restores them, also after an error or a cancellation. unrestored: what could not be restored, a
-    sentence each; empty until then.
+    The end of the context restores them.
     """
 
     def __init__(self, client: Client, *, within: float = ANSWER_SECONDS) -> None:
         """within: seconds that restoring one option may take."""
-        self.unrestored: tuple[str, ...] = ()
         self._client = client
         self._within = within
         self._before: dict[str, str] = {}
@@ -63,14 +60,6 @@ class ServerSettings:
 
     async def __aenter__(self) -> ServerSettings:
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await to_the_end(self._end())
-
-    async def _end(self) -> None:
-        self.unrestored = await self.restore()
 
 
 async def read_settings(client: Client, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from tap.capture import pcapng
-from tap.capture.output import DROP_BYTES, END_OF_FRAME, Output, sync_directory
+from tap.capture.output import DROP_BYTES, END_OF_FRAME, Output
 
 HEAD = pcapng.heading(pcapng.APPLICATION)
 
@@ -184,14 +184,3 @@ def test_compressed_bytes_that_were_given_up_are_not_needed_to_read_later_ones(t
     plain = Output(tmp_path / "a.pcapng", HEAD)
     assert plain.encode_anew(b"last") == b"last"
     plain.close(sync=False)
-
-
-def test_the_names_in_a_directory_are_forced_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[os.stat_result] = []
-    monkeypatch.setattr(os, "fsync", lambda file: seen.append(os.fstat(file)))
-    files = len(os.listdir("/proc/self/fd"))
-    sync_directory(tmp_path)
-    assert [one.st_ino for one in seen] == [tmp_path.stat().st_ino]
-    assert len(os.listdir("/proc/self/fd")) == files
-    with pytest.raises(FileNotFoundError):
-        sync_directory(tmp_path / "none")

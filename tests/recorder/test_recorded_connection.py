@@ -45,6 +45,12 @@ async def _record(path: Path, pieces: list[tuple[Side, bytes, bool]]) -> None:
     bus = Bus()
     writes = Lossy(path, bus, sync="none")
     writes.open()
+    fed(bus, writes, pieces)
+    await writes.close()
+
+
+def fed(bus: Bus, writes: Lossy, pieces: list[tuple[Side, bytes, bool]]) -> RecordedConnection:
+    """A connection that has received these pieces: by whom, what, and whether the recorder had room for it."""
     conversation = Conversation(lambda event: None, connection=1)
     link = connect(bus, writes, 1, conversation)
     for side, data, is_taken in pieces:
@@ -54,7 +60,7 @@ async def _record(path: Path, pieces: list[tuple[Side, bytes, bool]]) -> None:
         else:
             conversation.receive_from_replica(data, 1.0)
         link.received(side, memoryview(bytearray(data)))
-    await writes.close()
+    return link
 
 
 def assert_hidden(said: bytes) -> None:
@@ -211,15 +217,7 @@ def test_of_a_handshake_a_gap_of_the_replica_ends_with_its_next_bytes_and_one_of
         bus.subscribe(hear)
         writes = Lossy(path, bus, sync="none")
         writes.open()
-        conversation = Conversation(lambda event: None, connection=1)
-        link = connect(bus, writes, 1, conversation)
-        for side, data, is_taken in pieces:
-            writes.is_stuck = not is_taken
-            if side is Side.MASTER:
-                conversation.receive_from_master(data, 1.0)
-            else:
-                conversation.receive_from_replica(data, 1.0)
-            link.received(side, memoryview(bytearray(data)))
+        link = fed(bus, writes, pieces)
         assert gaps == before
         link.settle(at_end=True)
         assert gaps == before + at_end

@@ -318,20 +318,25 @@ def test_a_replica_may_leave_while_the_master_shakes_hands(listener: socket.sock
         assert tap.wait_for(events.LinkClosed).by is Side.TAP
 
 
+def end_silently(tap: TapThread, listener: socket.socket, how: str) -> None:
+    """A master ends a plain connection after the first request, without a reply."""
+    with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
+        replica.sendall(b"PING\r\n")
+        assert master.recv(6)
+        if how == "reset":
+            master.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        master.close()
+        with contextlib.suppress(ConnectionResetError):
+            assert replica.recv(1) == b""
+
+
 @pytest.mark.parametrize("how", ["fin", "reset"])
 def test_a_plain_master_that_ends_silently_is_not_said_to_speak_tls(
     listener: socket.socket, certificates: Certificates, how: str
 ) -> None:
     with TapThread(in_front_of(listener, "none", certificates)) as tap:
         for count in (1, 2):
-            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
-                replica.sendall(b"PING\r\n")
-                assert master.recv(6)
-                if how == "reset":
-                    master.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                master.close()
-                with contextlib.suppress(ConnectionResetError):
-                    assert replica.recv(1) == b""
+            end_silently(tap, listener, how)
             closed = tap.wait_for(events.LinkClosed, count)
             assert (closed.by, closed.how) == (Side.MASTER, how)
             assert closed.text == "it ended the connection without a word"
@@ -370,14 +375,7 @@ def test_a_tls_master_that_ends_a_plain_connection_silently_is_recognized(
 ) -> None:
     with TapThread(in_front_of(listener, "none", certificates)) as tap:
         for count in (1, 2):
-            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
-                replica.sendall(b"PING\r\n")
-                assert master.recv(6)
-                if how == "reset":
-                    master.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                master.close()
-                with contextlib.suppress(ConnectionResetError):
-                    assert replica.recv(1) == b""
+            end_silently(tap, listener, how)
             if count == 1:
                 with contextlib.closing(Peer(listener.accept()[0], certificates.serving(), serves=True)) as asked:
                     with contextlib.suppress(ssl.SSLError, OSError):  # it has seen enough

@@ -189,15 +189,21 @@ def test_a_replica_that_asks_again_has_given_up_its_earlier_connection() -> None
     assert story.after(0.1).asks().granted(0).count == 4
 
 
+def rdb_comes_on_its_own(story: Story) -> int:
+    """A sync with two connections, up to the RDB. Returns the number of the second one."""
+    story.asks()
+    channel = story.connection + 100
+    identified = events.Identified(
+        start=0, end=1, role=Role.RDB_CHANNEL, replica="", text="", main_connection=story.connection
+    )
+    story.tell(identified, channel).granted(0).rdb().after(2)
+    return channel
+
+
 def test_in_a_sync_with_two_connections_the_first_end_counts() -> None:
     story = Story()
     for _ in range(2):
-        story.asks()
-        channel = story.connection + 100
-        identified = events.Identified(
-            start=0, end=1, role=Role.RDB_CHANNEL, replica="", text="", main_connection=story.connection
-        )
-        story.tell(identified, channel).granted(0).rdb().after(2)
+        channel = rdb_comes_on_its_own(story)
         story.ends(Side.MASTER, "rdb", channel, role=Role.RDB_CHANNEL, bytes_from_master=5100)
         story.ends(Side.REPLICA, "rdb").after(0.5)
     verdict = story.asks().granted(0).verdict
@@ -207,12 +213,7 @@ def test_in_a_sync_with_two_connections_the_first_end_counts() -> None:
 def test_the_ordinary_end_of_an_rdb_channel_is_none() -> None:
     story = Story()
     for _ in range(2):
-        story.asks()
-        channel = story.connection + 100
-        identified = events.Identified(
-            start=0, end=1, role=Role.RDB_CHANNEL, replica="", text="", main_connection=story.connection
-        )
-        story.tell(identified, channel).granted(0).rdb().after(2)
+        channel = rdb_comes_on_its_own(story)
         story.rdb_done().ends(Side.MASTER, "done", channel).after(1).ends(Side.REPLICA, "loading").after(0.5)
     assert story.asks().granted(0).verdict.by is Side.REPLICA
 

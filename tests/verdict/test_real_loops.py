@@ -86,6 +86,20 @@ def apply(verdict: events.Verdict, server: Server) -> None:
     client(server).config_set(verdict.setting, verdict.value)
 
 
+def mend(tap: TapThread, master: Server, replica: Server) -> None:
+    """Apply each verdict until the replica is up: until a round shows the whole RDB, its transfer is a guess."""
+    applied = 0
+
+    def is_over() -> bool:
+        nonlocal applied
+        for verdict in tap.events(events.Verdict)[applied:]:
+            apply(verdict, master)
+            applied += 1
+        return is_up(replica)
+
+    wait_until(is_over)
+
+
 def ends(tap: TapThread, replica: Server, cause: str) -> None:
     """The loop has ended, and the tap says so."""
     wait_until(lambda: is_up(replica), what="the replica is up")
@@ -117,18 +131,7 @@ def test_an_output_buffer_that_overruns(servers: Servers, name: str, diskless: s
             "client-output-buffer-limit",
         )
         assert verdict.figures["needed_bytes"] >= 2 * MB
-        apply(verdict, master)
-        applied = 1
-
-        def is_over() -> bool:
-            """Apply what later rounds show to be needed, too: until one shows the RDB, its transfer is a guess."""
-            nonlocal applied
-            for more in tap.events(events.Verdict)[applied:]:
-                apply(more, master)
-                applied += 1
-            return is_up(replica)
-
-        wait_until(is_over)
+        mend(tap, master, replica)
         ends(tap, replica, "output_buffer")
 
 
@@ -155,17 +158,7 @@ def test_an_output_buffer_whose_limit_the_master_says(servers: Servers, name: st
         assert "more than its client-output-buffer-limit of 4.0 MB or 2.0 MB for 30 s allows" in verdict.text
         assert verdict.alternatives == (("child_fails",) if diskless == "yes" else ())
         assert verdict.figures["needed_bytes"] >= 3 * MB
-        apply(verdict, master)
-        applied = 1
-
-        def is_over() -> bool:
-            nonlocal applied
-            for more in tap.events(events.Verdict)[applied:]:
-                apply(more, master)
-                applied += 1
-            return is_up(replica)
-
-        wait_until(is_over)
+        mend(tap, master, replica)
         ends(tap, replica, "output_buffer")
 
 
