@@ -93,6 +93,7 @@ asyncio.run(main())
 
 
 @pytest.mark.long
+@pytest.mark.slow
 def test_an_observer_is_added_in_one_file_a_line_and_an_option(copy: Path) -> None:
     module, declaration = examples("Add an observer")
     (copy / "tap" / "observers" / "resync_log.py").write_text(module)

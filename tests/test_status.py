@@ -205,7 +205,7 @@ def test_a_connection_is_stalled_while_a_fault_stalls_what_the_master_sends() ->
             assert not is_stalled()
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [pooled, granted])
 def test_ten_thousand_connections_cost_the_event_loop_little(make: Callable[[], Conversation]) -> None:
     """Clients at rest, whose records are reused, and replicas, whose records are not."""

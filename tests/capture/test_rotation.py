@@ -181,7 +181,7 @@ def dialogue() -> list[tuple[int, bytes]]:
     ]
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 3, 11])
 def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
     """Each read of the link goes into a file of its own, and has this many bytes."""

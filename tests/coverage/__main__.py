@@ -46,7 +46,7 @@ exclude_also =
 """
 COVERAGE = (sys.executable, "-m", "coverage")
 OPTIONS = ("--import-mode=importlib", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=short")
-LOWER_BOUND = "A lower bound: a sample of the tests ran, without real servers, costly tests and most parameters."
+LOWER_BOUND = "A lower bound: a sample of the tests ran, without real servers, slow tests and most parameters."
 WORKERS = ("-n", "2", "--dist", "worksteal", "-p", "tests.coverage.sample")
 
 

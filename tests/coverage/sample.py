@@ -1,7 +1,6 @@
 """A plugin of pytest that keeps a sample of the tests, which reaches nearly as much for a fraction of the time.
 
-Measured, and uncompiled, a test takes five to ten times as long. Most parameters of a test run the same lines; a test of
-large input, or of every split of a long one, repeats lines that others run.
+Measured, and uncompiled, a test takes five to ten times as long. Most parameters of a test run the same lines.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import TypeVar
 import pytest
 
 SETS = 4  # sets of parameters of each test
-LEFT_OUT = "costly"  # a marker
 MEASURED = ".measured-"  # and the ID of a process of pytest: a file in the directory where it began
 
 T = TypeVar("T")
@@ -28,8 +26,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     tests: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker(LEFT_OUT) is None:
-            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
     kept = {item for sets in tests.values() for item in spread(sets)}
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]

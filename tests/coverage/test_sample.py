@@ -18,7 +18,7 @@ def test_parameters_are_spread_from_the_first_to_the_last() -> None:
     assert [*spread(range(100))] == [0, 33, 66, 99]
 
 
-def test_a_sample_has_some_parameters_of_each_test_and_none_that_is_costly(tmp_path: Path) -> None:
+def test_a_sample_has_some_parameters_of_each_test(tmp_path: Path) -> None:
     tmp_path.joinpath("test_some.py").write_text("""
 import pytest
 @pytest.mark.parametrize("one", range(100))
@@ -26,8 +26,6 @@ def test_many(one): pass
 @pytest.mark.parametrize("one", ["a[b]", "c"])
 def test_few(one): pass
 def test_one(): pass
-@pytest.mark.costly
-def test_large(): pass
 """)
     command = [sys.executable, "-m", "pytest", "-q", "--co", "-p", "no:cacheprovider", "-p", "tests.coverage.sample", "."]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -87,7 +87,7 @@ def test_a_record_begins_with_its_first_attribute_and_has_no_others_in_it(
     assert (second[7], last[2]) == (9 + len(b"".join(before)) + 5, 5)
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 def test_templates_are_refused_before_they_take_much_memory() -> None:
     one = [make.string(b"f")]
     many = b"".join(make.template(number, one) for number in range(300_000))

@@ -97,7 +97,7 @@ def test_a_request_that_only_replicas_make_is_found(words: tuple[str, ...], size
     assert finder.skipped == len(before)
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 @pytest.mark.parametrize("cuts", [1400, 100_000])
 def test_candidates_for_a_command_cost_no_more_than_bytes(cuts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything after each fits, for a megabyte."""

@@ -251,7 +251,7 @@ def is_open(port: int) -> bool:
         pytest.param("log", "one.pcapng", marks=pytest.mark.slow),
         pytest.param("live", "one.pcapng", marks=pytest.mark.slow),
         ("live", "one.pcapng.zst"),
-        ("json", "rotated"),
+        pytest.param("json", "rotated", marks=pytest.mark.slow),
         ("log", "redacted.pcapng"),
     ],
 )

@@ -17,7 +17,7 @@ GIGABYTE = 1 << 30
 LIMIT = 100 << 20
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 @pytest.mark.parametrize("commands", [False, True])
 def test_a_gigabyte_passes_in_bounded_memory(commands: bool) -> None:

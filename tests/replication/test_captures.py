@@ -138,7 +138,6 @@ def test_the_story_is_the_same_in_one_piece_per_turn(name: str) -> None:
     assert without_ticks(Play().all(glued)) == without_ticks(Play().all(chunks))
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("name", STORIES)
 def test_the_story_is_the_same_at_any_split(name: str) -> None:
     whole = Play().all(CAPTURES[name].chunks)

@@ -117,7 +117,7 @@ def test_a_wrapper_is_reported_as_its_inner_commands() -> None:
     assert sum(share.bytes for share in batch.by_name.values()) == len(DATA)
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 def test_every_split_gives_the_same() -> None:
     whole = every_command(DATA, [])
     assert every_command(DATA, list(range(len(DATA)))) == whole
@@ -125,7 +125,7 @@ def test_every_split_gives_the_same() -> None:
         assert every_command(DATA, [cut]) == whole
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 @pytest.mark.parametrize("make", SCANNERS, ids=["as installed", "uncompiled"])
 def test_the_scanner_and_the_heads_agree_at_every_split(make: type[StreamScanner]) -> None:
     whole, found = known(DATA, [], StreamScanner), heads(DATA, [], StreamScanner)
@@ -157,7 +157,7 @@ def test_any_chunks_give_the_same(data: bytes, draw: st.DataObject) -> None:
         assert heads(data, cuts, make) == found
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 @pytest.mark.parametrize("make", SCANNERS, ids=["as installed", "uncompiled"])
 def test_another_scanner_can_continue_anywhere(make: type[StreamScanner]) -> None:
     data = DATA + rreplay(command(b"SELECT", b"8") + command(b"MULTI") + SET) + command(b"DEL", b"raw")
@@ -193,7 +193,7 @@ def test_a_stream_may_be_joined_within_a_wrapper() -> None:
         assert one[0].offset == len(rreplay(BOTH, b"3") + command(b"DEL", b"raw"))
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 @pytest.mark.parametrize("cuts", [[], [10], [100], [5000], [5000, 70_000], list(range(0, 140_000, 999))])
 def test_of_a_large_wrapper_the_beginning_is_reported(cuts: list[int]) -> None:
     large = command(b"SET", b"large", b"x" * HEAD)

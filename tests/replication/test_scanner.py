@@ -179,7 +179,7 @@ def test_the_db_of_an_earlier_position_is_remembered_up_to_a_limit(make: type[St
     assert make().db_at(0) is None
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 def test_a_hundred_thousand_names_are_not_all_kept(make: type[StreamScanner]) -> None:
     scanner = make()
     for number in range(100_000):

@@ -112,7 +112,7 @@ def ends(tap: TapThread, replica: Server, cause: str) -> None:
     ("name", "diskless"),
     [
         ("redis-7.0", "yes"),
-        ("valkey-newest", "no"),
+        pytest.param("valkey-newest", "no", marks=pytest.mark.slow),
         pytest.param("redis-7.0", "no", marks=pytest.mark.slow),
         pytest.param("redis-newest", "no", marks=pytest.mark.slow),
     ],

@@ -159,7 +159,7 @@ def large(path: Path, keys: int) -> Path:
     return rdb(path, *parts())
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 def test_memory_does_not_depend_on_the_number_of_keys(tmp_path: Path) -> None:
     """Twenty times as many keys, all of which differ, and the peak stays the same, in this process and its children."""
     peaks = []
