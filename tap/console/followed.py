@@ -135,7 +135,8 @@ class Followed:
 
     def _take_rdb(self, status: ConnectionStatus, now: float) -> None:
         line, rdb = self.line, status.rdb
-        line.beside = None if status.rdb_channel_bytes is None else status.stream_bytes
+        is_beside = status.rdb_channel_bytes is not None and status.phase is not Phase.STREAM
+        line.beside = status.stream_bytes if is_beside else None
         if rdb is None:
             return
         line.rdb_received, line.rdb_size = rdb.received, rdb.size
@@ -203,7 +204,10 @@ def record(attempt: Attempt, told: Told) -> None:
     if isinstance(event, events.LinkOpened):
         attempt.peer = event.peer
     elif isinstance(event, events.Handshake) and len(attempt.handshake) < MAX_REQUESTS:
-        attempt.handshake.append(_request(event))
+        said = _request(event)
+        if attempt.handshake and said.startswith(f"{attempt.handshake[-1]} "):  # PSYNC, and now its answer
+            attempt.handshake.pop()
+        attempt.handshake.append(said)
     elif isinstance(event, events.PsyncRequested):
         wanted = "? -1" if event.replid is None else f"{event.replid} {event.offset}"
         attempt.handshake.append(f"PSYNC {wanted}")

@@ -313,7 +313,7 @@ def _below(line: Line, missing: Sequence[tuple[str, Text]], width: int) -> list[
     if line.phase in ("connect", "handshake", "psync", "waiting", "loading") or line.is_held or line.silent_side:
         return indented(state(line), width, 3)[:2]
     said = [f"{title} {cell.plain}" for title, cell in missing if cell.plain and title != "last minutes"]
-    if not said:
+    if not {title for title, _ in missing} - {"passed", "db"}:  # not worth a line
         return []
     text = Words(f"   {', '.join(said)}", style="dim")
     spare = width - text.cell_len - 3

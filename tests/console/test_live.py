@@ -216,6 +216,8 @@ def test_a_replica_keeps_its_handshake_its_phases_and_how_each_connection_ended(
         view(moment(number * 100, opened, number, "10.0.0.7"))
         view(moment(number * 100 + 1, asks, number))
         view(moment(number * 100 + 2, events.PsyncRequested(start=0, end=9, replid=None, offset=-1), number))
+        answer = events.Handshake(start=0, end=9, request=("PSYNC", "?", "-1"), reply="+RDBCHANNELSYNC 5")
+        view(moment(number * 100 + 2, answer, number))
         view(moment(number * 100 + 3, FULL, number))
         if number == 1:
             view(moment(110, dataclasses.replace(closed, role=Role.REPLICA, how="reset", phase="waiting"), number))
@@ -226,7 +228,7 @@ def test_a_replica_keeps_its_handshake_its_phases_and_how_each_connection_ended(
     assert first.steps == [("connect", 100), ("handshake", 101), ("psync", 102), ("waiting", 103)]
     assert first.ended == 110
     assert "in phase waiting" in first.how
-    assert second.handshake == ["REPLCONF listening-port 6379  +OK", "PSYNC ? -1"]
+    assert second.handshake == ["REPLCONF listening-port 6379  +OK", "PSYNC ? -1  +RDBCHANNELSYNC 5"]
     text = "\n".join(drawn(view._picture(210.0), 120, 40))
     assert "connect 1.0 s → handshake 1.0 s → psync 1.0 s → waiting 7.0 s" in text
     assert "connection 2, from 10.0.0.7:51234" in text

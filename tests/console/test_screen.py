@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
+import re
 
 import pytest
 
-from tap.console.picture import Charts, Frame, Line, Loop, Ranking
+from tap.console.picture import Charts, Frame, Happening, Line, Loop, Ranking
 from tap.console.screen import draw
 from tap.console.terminal import Terminal
 from tests.console.telling import ID, a_frame, drawn
+from tests.support import ROOT
 
 SIZES = [(80, 24), (120, 40), (200, 60), (60, 12), (40, 20), (80, 5), (20, 3)]
 FLOWING = Line("10.0.0.7:6379", "main", "stream", ID, 10**12, 10**6, 0.25, full_resyncs=1, partial_resyncs=2)
@@ -200,3 +202,41 @@ def test_an_ipv6_replica_is_shown_unchanged() -> None:
 def test_spare_room_goes_to_the_replication_id() -> None:
     assert ID in shown(a_frame(FLOWING), 200, 24)
     assert ID[:13] in shown(a_frame(Line("[fd00:1234:5678:9abc::1]:6379", "main", "stream", ID)), 71, 24)
+
+
+def test_the_picture_in_the_guide_is_what_is_drawn() -> None:
+    size, passed, rate = 88 * 2**20, 18 * 2**20, 5 * 2**20
+    replica = Line(
+        "127.0.0.1:6380",
+        "main",
+        "rdb",
+        ID,
+        159674879,
+        full_resyncs=1,
+        passed=passed,
+        rate=rate,
+        master_silence=0.0,
+        rdb_received=passed,
+        rdb_size=size,
+        rdb_rate=rate,
+        rdb_left=14.0,
+        beside=3 * 2**19,
+    )
+    words = (
+        "FULL RESYNC, 1c2d5997… at offset 158061415. Why: first_sync: the replica has no history yet (it asked ? -1): "
+        "it needs a snapshot first"
+    )
+    frame = dataclasses.replace(
+        a_frame(replica),
+        routes=(("127.0.0.1:6400", "127.0.0.1:6379"),),
+        up=6.0,
+        charts=Charts("127.0.0.1:6380", (0.0, 0.0, rate * 0.9, rate, rate), (), 5.0, of_rdb=True),
+        rankings=(),
+        timeline=(Happening(0.0, "main", "127.0.0.1:6380", words),),
+        chosen=0,
+        has_keys=True,
+    )
+    lines = [line.rstrip() for line in shown(frame, 80, 24).splitlines()]
+    picture = re.sub(r"\d\d:\d\d:\d\d", "17:13:29", "\n".join(line for line in lines if line))  # in any time zone
+    guide = (ROOT / "docs" / "start.md").read_text()
+    assert f"```\n{picture}\n```\n" in guide, picture
