@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.pages.record import is_short_for
 from tap.cli.attach import NOT_HERE
 from tap.config import Config, LinkConfig
 from tap.config import file as config_file
@@ -244,16 +245,6 @@ def test_events_on_the_page_of_replication_are_those_of_the_recordings(recording
     for line in "".join(blocks("json", "understand.md")).splitlines():
         shown = json.loads(line)
         assert any(all(is_short_for(value, one.get(name)) for name, value in shown.items()) for one in told), line
-
-
-def is_short_for(shown: object, told: object) -> bool:
-    if isinstance(shown, list) and isinstance(told, list):
-        return len(shown) == len(told) and all(map(is_short_for, shown, told))
-    if isinstance(shown, float) and isinstance(told, float):
-        return shown == round(told, 4)
-    if isinstance(shown, str) and isinstance(told, str):
-        return re.fullmatch(re.escape(shown).replace("…", "[0-9a-f]*"), told) is not None
-    return shown == told
 
 
 # ---- the tables ----
