@@ -3,7 +3,8 @@
     observer            what an observer may fill in: one class in one file
     registry            the observers that options ask for: one line each
     attached            attaches each observer to the tap's bus; the tap knows none by name
-    metrics, statsd     what a tap measures, each declared once; sends it to a StatsD server
+    metrics, series     what a tap measures, each declared once; the values
+    statsd              sends them to a StatsD server
     inspection          asks a link's master about itself, once a second
     script, scripted    a script of a user; the process that runs it
 

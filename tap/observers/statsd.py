@@ -20,8 +20,9 @@ import asyncio_dgram
 from tap.bus import COUNTLESS, Told
 from tap.config import Config
 from tap.errors import words
-from tap.observers.metrics import LINK, Distribution, Histogram, Metric, Metrics
+from tap.observers.metrics import LINK, Histogram, Metric
 from tap.observers.observer import Observed, Observer
+from tap.observers.series import Distribution, Metrics
 from tap.relay.name_lookup import UNRESOLVABLE, resolved
 from tap.status import Status
 from tap.url import Address

@@ -14,8 +14,8 @@ from typing import Any
 
 from tap.bus import Told
 from tap.errors import ConfigError
-from tap.observers.metrics import MAX_SERIES
 from tap.observers.scripted import Message, ScriptTrouble, Through, load, message, packed
+from tap.observers.series import MAX_SERIES
 from tap.observers.statsd import DATAGRAM, Figures, datagrams
 from tap.replication import events
 from tap.replication.conversation import Conversation

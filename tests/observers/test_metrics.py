@@ -1,52 +1,23 @@
-"""Metrics: the declarations, and the values that events and the present status give them."""
+"""The declarations of metrics."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from tap.bus import COUNTLESS, Told
-from tap.observers import metrics as module
+from tap.bus import COUNTLESS
 from tap.observers.metrics import (
     LINK,
-    MAX_SERIES,
     METRICS,
-    OTHER,
     REPLICA,
-    TIMES,
     Counter,
-    Distribution,
     Gauge,
     Histogram,
-    Metrics,
-    Sample,
 )
-from tap.replication import events
-from tap.replication.events import Event, Reason
-from tap.status import Status
-from tests.console.telling import verdict
-from tests.observers.test_statsd import REPLID, a_connection, closed, full, of, opened, stream
 
 NAMED = {metric.name: metric for metric in METRICS}
-
-
-def told(event: Event, *, link: str = "main", connection: int = 1, time: float = 100.0, replica: str = "r:1") -> Told:
-    return Told(time, link, connection, replica, event)
-
-
-def counted(samples: Iterable[Sample]) -> dict[tuple[str, ...], Any]:
-    """Values by the metric's name and the labels."""
-    return {(one.metric.name, *one.labels): one.value for one in samples}
-
-
-def partial() -> Event:
-    return events.PartialResync(start=0, end=1, replid=REPLID, previous_replid=None, offset=7, bytes_behind=0)
-
-
-# ---- the declarations ----
 
 
 def test_names_and_labels_fit_every_monitoring_system() -> None:
@@ -103,201 +74,3 @@ def test_metrics_have_three_kinds() -> None:
 def test_no_high_volume_event_is_counted() -> None:
     """So observers that measure do not cause them to be made."""
     assert not [metric for metric in METRICS if isinstance(metric, Counter) and metric.event in COUNTLESS]
-
-
-# ---- counters ----
-
-
-def test_a_counter_grows_by_what_its_event_adds() -> None:
-    one = Metrics([])
-    batch = events.Commands(start=0, end=80, offset=87, count=3, bytes=80, by_name={}, db=0, in_transaction=False)
-    for event in (opened(), full(), full("offset_too_old"), full(), partial(), batch, batch):
-        one.event(told(event))
-    one.event(told(full(), replica="r:2"))
-    assert counted(one.samples()) == {
-        ("connections_opened", "main"): 1,
-        ("full_resyncs", "main", "r:1", "first_sync"): 2,
-        ("full_resyncs", "main", "r:1", "offset_too_old"): 1,
-        ("full_resyncs", "main", "r:2", "first_sync"): 1,
-        ("partial_resyncs", "main", "r:1"): 1,
-        ("commands", "main", "r:1"): 6,
-        ("command_bytes", "main", "r:1"): 160,
-    }
-
-
-def test_counters_never_fall() -> None:
-    one = Metrics(["main"])
-    values = []
-    one.event(told(opened()))
-    for passed in (100, 250, 250):
-        one.read(of(a_connection(1, passed=passed)), None)
-        values.append(counted(one.samples())["bytes_from_master", "main"])
-    one.event(told(closed(300, 20)))
-    for passed in (0, 40):  # of a new connection with the same number
-        one.read(of(a_connection(1, passed=passed)), None)
-        values.append(counted(one.samples())["bytes_from_master", "main"])
-    assert values == [100, 250, 250, 300, 340]
-    assert counted(one.samples())["bytes_from_replica", "main"] == 20
-
-
-def test_a_link_keeps_its_name_while_codes_and_replicas_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SERIES", 2)
-    one = Metrics([])
-
-    def resync(link: str, replica: str, code: str) -> None:
-        reason = Reason(code=code, text="")
-        event = events.FullResync(start=0, end=1, replid=REPLID, offset=7, reason=reason)
-        one.event(told(event, link=link, replica=replica))
-
-    resync("a", "r:1", "x")
-    resync("a", "r:2", "x")
-    resync("a", "r:3", "x")
-    resync("a", "r:1", "x")  # has its series
-    resync("a", "r:4", "x")
-    resync("a", "r:5", "y")
-    resync("a", "r:6", "z")
-    resync("b", "r:1", "x")
-    resync("c", "r:1", "x")
-    resync("d", "r:1", "x")
-    assert counted(one.samples()) == {
-        ("full_resyncs", "a", "r:1", "x"): 2,
-        ("full_resyncs", "a", "r:2", "x"): 1,
-        ("full_resyncs", "a", OTHER, "x"): 2,
-        ("full_resyncs", "a", OTHER, "y"): 1,
-        ("full_resyncs", "a", OTHER, OTHER): 1,
-        ("full_resyncs", "b", OTHER, OTHER): 1,
-        ("full_resyncs", OTHER, OTHER, OTHER): 2,
-    }
-
-
-def test_values_chosen_by_peers_take_bounded_memory() -> None:
-    one = Metrics([])
-    for number in range(5 * MAX_SERIES):
-        resync = events.ResyncRefused(start=0, end=1, reply="-LOADING wait")
-        one.event(told(resync, link=f"10.0.0.{number}:6379", connection=number))
-        one.event(told(full(f"code_{number}"), link=f"10.0.0.{number}:6379", replica=f"r:{number}"))
-        one.event(told(finished(1.0), link=f"10.0.0.{number}:6379"))
-    assert len(one.samples()) <= 6 * MAX_SERIES + 3
-    assert sum(value for (name, *_), value in counted(one.samples()).items() if name == "full_resyncs") == 5 * MAX_SERIES
-
-
-# ---- gauges ----
-
-
-def test_gauges_show_the_moment_by_replica() -> None:
-    one = Metrics(["main"])
-    near = a_connection(1, offset=2**60, lag=(10, 0.25))
-    far = a_connection(2, offset=None, lag=(30, 0.0))._replace(replica="r:2", lag_at_least=True)
-    one.read(of(near, far), 4096)
-    gauges = {key: value for key, value in counted(one.samples()).items() if NAMED[key[0]].kind == "gauge"}
-    assert gauges == {
-        ("connections", "main"): 2,
-        ("offset", "main", "10.0.0.7:6379"): 2**60,
-        ("lag_bytes", "main", "10.0.0.7:6379"): 10,
-        ("lag_at_least", "main", "10.0.0.7:6379"): 0,
-        ("lag_seconds", "main", "10.0.0.7:6379"): 0.25,
-        ("lag_bytes", "main", "r:2"): 30,
-        ("lag_at_least", "main", "r:2"): 1,
-        ("lag_seconds", "main", "r:2"): 0.0,
-        ("recording_lost_bytes",): 4096,
-    }
-    one.read(of(), None)
-    gauges = {key: value for key, value in counted(one.samples()).items() if NAMED[key[0]].kind == "gauge"}
-    assert gauges == {("connections", "main"): 0}
-
-
-def test_of_two_connections_of_one_replica_the_higher_figure_counts() -> None:
-    one = Metrics(["main"])
-    one.read(of(a_connection(1, offset=9), a_connection(2, offset=5)), None)
-    assert counted(one.samples())["offset", "main", "10.0.0.7:6379"] == 9
-
-
-# ---- histograms ----
-
-
-def finished(seconds: float) -> Event:
-    return events.RdbFinished(
-        start=0, end=1, transfer=events.Transfer.DISK, bytes=1, seconds=seconds, keys=0, expiring=0, functions=0,
-        by_type={}, largest=(), checksum="ok",
-    )  # fmt: skip
-
-
-def test_an_observation_falls_into_the_first_bucket_whose_bound_it_does_not_exceed() -> None:
-    seen: list[tuple[str, tuple[str, ...], float]] = []
-    one = Metrics([], observed=lambda histogram, labels, value: seen.append((histogram.name, labels, value)))
-    times = (0.0, TIMES[0], 0.004, 1.0, TIMES[-1], 5000.0)
-    for seconds in times:
-        one.event(told(finished(seconds)))
-    [found] = [sample.value for sample in one.samples()]
-    assert isinstance(found, Distribution)
-    assert found.sum == sum(times)
-    assert {bound: count for bound, count in zip(TIMES, found.counts, strict=False) if count} == {
-        TIMES[0]: 2,
-        0.01: 1,
-        1.0: 1,
-        TIMES[-1]: 1,
-    }
-    assert found.counts[len(TIMES) :] == (1,)
-    assert found.cumulative[-1] == len(times)
-    assert found.cumulative[:3] == (2, 3, 3)
-    assert seen == [("rdb_time", ("main",), seconds) for seconds in times]
-
-
-def test_a_sample_does_not_change_after_it_was_taken() -> None:
-    one = Metrics([])
-    one.event(told(finished(1.0)))
-    before = one.samples()
-    one.event(told(finished(2.0)))
-    assert before[0].value != one.samples()[0].value
-
-
-def test_the_time_of_a_resync_runs_from_its_connection_to_its_stream() -> None:
-    one = Metrics([])
-    for event, time in ((opened(), 100.0), (full(), 101.0), (stream(), 102.5), (stream(), 104.0)):
-        one.event(told(event, time=time))
-    for event, time in ((opened(), 200.0), (partial(), 200.1), (stream(), 200.25)):
-        one.event(told(event, time=time, connection=2))
-    sums = {
-        sample.metric.name: (sum(sample.value.counts), sample.value.sum)
-        for sample in one.samples()
-        if isinstance(sample.value, Distribution)
-    }
-    assert sums == {"full_resync_time": (1, 2.5), "partial_resync_time": (1, 0.25)}
-
-
-def test_loops_are_counted_by_cause_while_they_last() -> None:
-    one = Metrics(["main"])
-
-    def gauges() -> dict[tuple[str, ...], Any]:
-        one.read(Status(0.0, ()), None)
-        return {key: value for key, value in counted(one.samples()).items() if key[0] == "verdicts"}
-
-    assert gauges() == {}
-    one.event(told(verdict(cause="output_buffer")))
-    one.event(told(verdict(cause="output_buffer"), replica="r:2"))
-    one.event(told(verdict(cause="output_buffer"), replica="r:2"))
-    assert gauges() == {("verdicts", "main", "output_buffer"): 2}
-    one.event(told(verdict(cause="disk_full")))
-    one.event(told(events.VerdictOver(cause="output_buffer", count=4, seconds=9.0), replica="r:2"))
-    assert gauges() == {("verdicts", "main", "output_buffer"): 0, ("verdicts", "main", "disk_full"): 1}
-
-
-def test_a_loop_that_is_counted_may_change_its_cause_when_no_more_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SERIES", 2)
-    one = Metrics(["main"])
-    for replica, cause in (
-        ("r:1", "disk_full"),
-        ("r:2", "output_buffer"),
-        ("r:3", "disk_full"),
-        ("r:1", "output_buffer"),
-    ):
-        one.event(told(verdict(cause=cause), replica=replica))
-    one.read(Status(0.0, ()), None)
-    gauges = {key: value for key, value in counted(one.samples()).items() if key[0] == "verdicts"}
-    assert gauges == {("verdicts", "main", "disk_full"): 0, ("verdicts", "main", "output_buffer"): 2}
-
-
-def test_a_status_without_links_has_no_gauges() -> None:
-    one = Metrics([])
-    one.read(Status(1.0, ()), None)
-    assert one.samples() == []

@@ -23,7 +23,8 @@ from tap.config import LinkConfig
 from tap.config.config import Config, statsd_address
 from tap.config.file import load
 from tap.errors import ConfigError
-from tap.observers.metrics import MAX_SERIES, METRICS
+from tap.observers.metrics import METRICS
+from tap.observers.series import MAX_SERIES
 from tap.observers.statsd import (
     DATAGRAM,
     END_SECONDS,
