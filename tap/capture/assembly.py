@@ -301,7 +301,7 @@ class Assembler:
             return
         yield from self._flush(connection, time)
         for side, half in enumerate(connection.halves):
-            if half.fin is not None and half.following is not None and not half.has_ended:
+            if half.fin is not None and half.following is not None:
                 missing = distance(half.fin, half.following)
                 if missing > 0:
                     yield from self._gap(connection, side, missing, time)

@@ -77,8 +77,8 @@ class PcapReader:
         self._start = 0  # of the buffer, in the file
         self._needed = 24  # bytes, before anything can be read
         self._heading: Callable[[bytes, int], tuple[int, ...]] | None = None
-        self._unit = 1  # nanoseconds
-        self._link_type = 0
+        self._unit: int  # nanoseconds
+        self._link_type: int
         self._is_lost = False
 
     def feed(self, data: bytes) -> Iterator[Packet]:

@@ -411,6 +411,15 @@ def test_an_answer_waits_for_the_bytes_it_acknowledges_and_is_reported_unseen_af
     assert taking.overdue(20 * EARLY_TIME) == []
 
 
+def test_after_its_time_an_answer_proves_a_hole_up_to_what_it_acknowledges() -> None:
+    for acknowledged, expected in ((4, ["Unseen", b"ok"]), (5, [2, b"ok", b"fg"]), (7, [2, b"fg", b"ok"])):
+        taking = Taking()
+        assert taking.at(1, server(0, b"abc")) == [b"abc"]
+        assert taking.at(2, server(5, b"fg")) == []
+        assert taking.at(3, made(0, 8, 0, b"ok", acknowledged=FIRST + acknowledged)) == []
+        assert taking.overdue(4 + EARLY_TIME) == expected
+
+
 def test_a_segment_that_acknowledges_nothing_new_does_not_wait() -> None:
     taking = Taking()
     assert taking.at(10, made(0, 8, 0, b"ok", flags=0, acknowledged=FIRST + 3)) == [b"ok"]
@@ -504,6 +513,19 @@ def test_a_run_that_is_distant_in_both_directions_is_another_connection() -> Non
     assert story([*OPENING, *sent(0, 10), *run])[0] == [
         "from start", all_of(0, 10), "from the middle", all_of(10, 10 + PROOF)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize(
+    "other", [made(0, 8, 0, acknowledged=FIRST + 100), made(1, FIRST, 90, b"%010d" % 9, acknowledged=8)]
+)
+def test_a_segment_without_new_bytes_does_not_interrupt_a_distant_run(at: int, other: Segment) -> None:
+    run = [made(1, FIRST + FAR, at * 10, b"%010d" % at, acknowledged=8 + FAR) for at in range(10, 10 + PROOF)]
+    said, _ = story([*OPENING, *sent(0, 10), *run[:at], other, *run[at:]])
+    assert said == ["from start", all_of(0, 10), "from the middle", all_of(10, 10 + PROOF)]
+    fresh = made(1, FIRST, 100, b"fresh", acknowledged=8)
+    said, _ = story([*OPENING, *sent(0, 10), run[0], fresh, *run[1:]])
+    assert said == ["from start", all_of(0, 10) + b"fresh"]
 
 
 def test_a_distant_run_of_cut_segments_stays_together_and_lacks_the_cut_bytes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import itertools
 import os
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap.capture.content import COMPRESSED, Stopped, content
+from tap.capture import content as content_module
+from tap.capture.content import COMPRESSED, Damaged, Stopped, content
 from tap.errors import RecordingError
 from tests.recording.captured import WHOLE, Gzip, Kind, both, compressed, read
 
@@ -173,6 +175,25 @@ def test_a_pipe_is_read_as_it_is_written_until_it_is_closed_or_the_reader_stops(
         os.close(end)
     assert b"".join(found) == b"plain text"
     assert asked[:5] == [True, False, True, False, True]
+
+
+class Failing(io.BytesIO):
+    """Gives four bytes at a time, and then an error."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(4)
+        if not data:
+            raise OSError(5, "Input/output error")
+        return data
+
+
+@pytest.mark.parametrize("size", [0, 3, 10])
+def test_an_error_while_reading_is_reported_with_its_position(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(content_module, "_opened", lambda path, name: Failing(bytes(size)))
+    found: list[bytes] = []
+    with pytest.raises(Damaged) as raised:
+        found.extend(content(Path("one"), "one", None, False, lambda path: None))
+    assert str(raised.value) == f"byte {size}: Input/output error; the rest is not read"
 
 
 def test_a_file_that_cannot_be_opened_or_read_is_reported(tmp_path: Path) -> None:

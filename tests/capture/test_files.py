@@ -163,7 +163,8 @@ def test_a_file_without_permission_is_reported(tmp_path: Path) -> None:
 
 def test_a_successor_belongs_to_the_same_rotation(tmp_path: Path) -> None:
     first, third = rotation(tmp_path, 1, b""), rotation(tmp_path, 3, b"")
-    (tmp_path / "other_00002_20261121T124952Z.pcapng").write_bytes(b"")
+    for other in ("other_00002_20261121T124952Z.pcapng", "notes.txt", "today.pcapng"):
+        (tmp_path / other).write_bytes(b"")
     assert successor(first) == third
     assert successor(third) is None
     assert successor(tmp_path / "link.pcapng") is None
@@ -335,6 +336,13 @@ def test_a_rotation_is_followed_from_file_to_file(tmp_path: Path, names: str, of
     assert times == [*range(1001), *([1001] if of is compressed else []), 1002]
     assert len(problems) == 1
     assert "today_00003" in problems[0]
+
+
+def test_of_a_rotation_that_is_followed_each_file_is_read_once(tmp_path: Path) -> None:
+    rotation(tmp_path, 1, WHOLE)
+    rotation(tmp_path, 2, capture(1000))
+    steps = [lambda: rotation(tmp_path, 3, capture(1001)), lambda: rotation(tmp_path, 4, capture(1002))]
+    assert read(tmp_path, written_by(steps)) == (list(range(1003)), [])
 
 
 def test_a_pipe_that_is_empty_for_a_moment_is_not_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

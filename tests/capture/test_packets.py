@@ -23,6 +23,13 @@ def test_the_checksum_is_that_of_the_rfc(data: bytes) -> None:
     assert ones_sum(data) == plain_sum(data)
 
 
+def test_a_connection_is_known_by_its_owner() -> None:
+    ends = Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 6379)
+    owner = object()
+    assert TcpFlow(*ends, (1, 2), owner=owner).owner is owner
+    assert TcpFlow(*ends, (1, 2)).owner is None
+
+
 def test_the_checksum_of_large_data_is_right_too() -> None:
     data = random.Random(1).randbytes(MAX_DATA)
     assert ones_sum(data) == plain_sum(data)

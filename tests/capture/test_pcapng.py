@@ -198,6 +198,13 @@ def test_a_packet_of_an_undescribed_interface_is_read_as_a_tap_writes_it() -> No
     ]
 
 
+@pytest.mark.parametrize("kind", [0, 2**31, 4, 5, 0x0BAD])
+def test_other_blocks_describe_no_interface(kind: int) -> None:
+    other = raw(kind, struct.pack("<HHI", 113, 0, 0))
+    found, problems = of(SECTION, interface(1), other, interface(12), other, enhanced(0), enhanced(1))
+    assert ([one.link_type for one in found], problems) == ([1, 12], [])
+
+
 def test_a_section_begins_with_no_interfaces() -> None:
     found, problems = of(SECTION, interface(1), SECTION, interface(101), enhanced(0))
     assert ([one.link_type for one in found], problems) == ([101], [])

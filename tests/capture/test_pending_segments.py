@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap.capture import pending_segments
 from tap.capture.assembly import Assembler, Bytes, Gap, Item
 from tap.capture.pending_segments import MAX_COUNT, PendingSegments
 from tests.capture.test_assembly import made
@@ -35,6 +37,26 @@ def test_it_behaves_as_a_table_with_a_known_minimum(does: list[tuple[int, bytes,
         ends = {position + len(data) + missing for position, (data, missing) in known.items()}
         assert all(pending.has_end(end) == (end in ends) for end in range(-60, 70))
         assert not known or pending.first() == min(known)
+
+
+def test_too_much_is_one_byte_or_one_segment_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending_segments, "MAX_BYTES", 10)
+    monkeypatch.setattr(pending_segments, "MAX_COUNT", 3)
+    pending = PendingSegments()
+    pending.add(0, bytes(9), 0)
+    pending.add(9, b"x", 5)
+    assert not pending.is_too_much
+    pending.add(20, b"", 9)
+    assert not pending.is_too_much
+    pending.add(10, b"x", 0)
+    assert pending.is_too_much
+    pending.pop(20)
+    assert pending.is_too_much
+    pending.pop(0)
+    assert not pending.is_too_much
+    for position in (30, 40):
+        pending.add(position, b"", 1)
+    assert pending.is_too_much
 
 
 def behind_holes(count: int) -> Callable[[], object]:
