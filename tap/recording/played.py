@@ -358,7 +358,8 @@ class Played:
         if stream is None or stream.replid is None:
             return
         begin, end = stream.begin_offset, stream.boundary_offset
-        if begin is not None and end is not None:
+        if begin is not None:
+            assert end is not None  # the stream's place gives both
             self._player.account.read(self.name, self.number, stream.replid, begin, end)
 
     def _decide(self, verdict: RoleVerdict | None) -> None:
@@ -505,7 +506,7 @@ class Played:
         if event.side is Side.MASTER and stream is not None:
             offset = stream.offset_at(event.start)
         self._gaps.begin_unread(event.side, event.start, event.reason, conversation.replid, offset)
-        if event.side is Side.REPLICA and conversation.only_counts:
+        if conversation.only_counts:  # of the replica, too: then nothing says what the master's bytes are
             self._gaps.begin_unread(Side.MASTER, conversation.from_master, event.reason)
 
     def _lacks_named(self, missing: Missing) -> None:
@@ -545,7 +546,8 @@ class Played:
         conversation.close()
         self._leave(conversation)
         self._gaps.close(conversation.from_master)
-        if reports and self._first_end is not None:
+        if reports:
+            assert self._first_end is not None
             by, how = self._first_end
             self.closed = self._at
             self._say(

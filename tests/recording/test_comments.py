@@ -22,7 +22,10 @@ from tap.recording.comments import (
     Comment,
     LinkState,
     OpeningComment,
+    carried_db_json,
+    not_understood_json,
     parse,
+    rdb_omitted_json,
     recording_json,
     state_json,
 )  # fmt: skip
@@ -337,3 +340,15 @@ def test_an_event_is_told_with_its_time_and_its_link() -> None:
 )
 def test_what_a_comment_of_a_tap_is(text: str, is_one: bool) -> None:
     assert (parse(text) is not None) is is_one
+
+
+def test_the_names_of_a_recordings_comments_are_part_of_its_format() -> None:
+    link = LinkState(
+        time=1.5, link="main", connection=1, replica="r", peer="a:1", master="b:2", standing=None, begins=True, said=(),
+    )  # fmt: skip
+    written = [recording_json(), state_json(link), carried_db_json(3), rdb_omitted_json(5, 9), not_understood_json()]
+    names = ["recording", "link_state", "carried_db", "rdb_omitted", "not_understood"]
+    assert [json.loads(text)["event"] for text in written] == names
+    assert json.loads(carried_db_json(3)) == {"event": "carried_db", "db": 3}
+    assert json.loads(rdb_omitted_json(5, 9)).items() >= {"start": 5, "end": 9}.items()
+    assert json.loads(recording_json())["format"] == 1

@@ -170,6 +170,11 @@ def test_of_many_commands_those_without_a_db_are_counted_if_they_may_be_wanted()
         wanted = Filters(**filters)
         wanted.matching(batch())
         assert len(wanted.lacks) == lacks
+        one = Filters(**filters)
+        assert not one.has(command("DEL", b"k", db=0))
+        assert one.lacks == []
+        one.has(command("DEL", b"k", db=None))
+        assert len(one.lacks) == lacks
 
 
 # ---- unread bytes, and remarks ----

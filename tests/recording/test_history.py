@@ -224,6 +224,25 @@ def test_an_rdb_and_a_stream_begin_and_end_when_their_bytes_came(size: int) -> N
     assert (stretch.offset, stretch.end_offset) == (100, 154)
 
 
+@pytest.mark.parametrize("lost", [0, 50])
+@pytest.mark.parametrize("is_disk", [True, False])
+def test_an_rdb_with_missing_bytes_is_not_one_of_the_recording(is_disk: bool, lost: int) -> None:
+    data = b"REDIS0011\xfe\x00" + b"\x00\x03key\x05value" * 30 + b"\xff" + bytes(8)
+    mark = b"" if is_disk else b"f" * 40
+    wire = Wire()
+    wire.open()
+    wire.send(0, command("PSYNC", "?", "-1"))
+    header = b"$%d\r\n" % len(data) if is_disk else b"$EOF:%b\r\n" % mark
+    wire.send(1, b"+FULLRESYNC %b 7\r\n" % (b"a" * 40) + header + data[:100])
+    if lost:
+        wire.flow.skip(1, lost)
+    wire.send(1, data[100 + lost :] + mark)
+    wire.send(0, command("REPLCONF", "ACK", "7"))
+    wire.send(1, command("SET", "a", "1"))
+    found = index(reading(wire.packets))
+    assert [(one.size, one.offset) for one in found.rdbs] == ([] if lost else [(len(data), 7)])
+
+
 def test_a_recording_that_changed_before_the_second_reading_is_refused() -> None:
     packets = as_packets(captures()[0], 1000, random.Random(3))
     chapter = index(reading(packets)).chapters()[-1]

@@ -256,6 +256,21 @@ def test_a_gap_in_an_rdb_hides_no_command() -> None:
     assert f"50 bytes of an RDB are missing, bytes {one.start} to {one.end} from the master" in found.lines()[0]
 
 
+@pytest.mark.parametrize("is_disk", [True, False])
+def test_a_gap_in_an_rdb_without_a_known_end_may_hide_commands(is_disk: bool) -> None:
+    """A diskless RDB may have ended in it, and the stream begun."""
+    wire = Wire()
+    wire.open()
+    wire.send(0, command("PSYNC", "?", "-1"))
+    header = b"$900\r\n" if is_disk else b"$EOF:" + b"f" * 40 + b"\r\n"
+    data = b"REDIS0011\xfe\x00" + b"\x00\x03key\x05value" * 30
+    wire.send(1, b"+FULLRESYNC %b %d\r\n" % (REPLID.encode(), BASE) + header + data[:100])
+    wire.flow.skip(1, 50)
+    wire.send(1, data[150:])
+    (one,) = account(wire.packets)[0].missing
+    assert (one.cause, one.bytes, one.is_rdb, one.may_hold_commands) == ("gap", 50, is_disk, not is_disk)
+
+
 def test_an_unreadable_rdb_is_unread() -> None:
     data = b"REDIS0011\xfe\x00\x99" + bytes(100)
     wire = Wire()

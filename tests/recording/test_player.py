@@ -448,6 +448,39 @@ def test_another_connection_with_the_same_addresses_is_separate() -> None:
     assert not of(heard, events.RecordingGap)
 
 
+def test_after_a_state_the_other_comments_of_its_packet_are_heard_too() -> None:
+    wire = Wire()
+    wire.open()
+    wire.packets.clear()
+    wire.send(0, flags=0)
+    stopped = Told(1.0, "", 0, "", events.RecordingStopped(text="full"))
+    heard: list[Told] = []
+    player = Player(heard.append)
+    ((at, data),) = wire.packets
+    player.packet(Packet(at, 101, data, len(data), (state_json(stands(4, 100, 5000)), told_json(stopped))))
+    player.close()
+    assert [one.text for one in of(heard, events.RecordingStopped)] == ["full"]
+
+
+def test_a_state_repeats_what_the_tap_said_of_the_bytes_that_follow() -> None:
+    reason = events.Reason(code="offset_out_of_backlog", text="as the tap saw it")
+    full = events.FullResync(start=0, end=9, replid=ID, offset=BASE, reason=reason)
+    said = Told(1.0, "main", 4, "r", full).as_dict()
+    begun = dataclasses.replace(state(4, None), begins=True, said=(said,))
+    wire = Wire()
+    wire.open()
+    wire.packets.clear()
+    wire.send(0, flags=0)
+    wire.send(0, command("PSYNC", "?", "-1"))
+    wire.send(1, b"+FULLRESYNC %s %d\r\n" % (ID.encode(), BASE))
+    heard: list[Told] = []
+    player = Player(heard.append)
+    for number, (at, data) in enumerate(wire.packets):
+        player.packet(Packet(at, 101, data, len(data), () if number else (state_json(begun),)))
+    player.close()
+    assert [one.reason for one in of(heard, events.FullResync)] == [reason]
+
+
 def test_after_a_handshake_that_was_too_long_the_stream_is_not_understood() -> None:
     heard = states_and_bytes(state(4, None, lost=(30, 40)), SET_A)
     (opaque,) = of(heard, events.Opaque)

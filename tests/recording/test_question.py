@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tap.bus import Told
 from tap.recording.filters import Filters
+from tap.recording.missing import Cause, Missing
 from tap.recording.question import EventQuestion, FigureQuestion, Question
-from tap.recording.reader import read
-from tap.replication.events import Command
+from tap.recording.reader import nothing, read
+from tap.replication.events import Command, Side
 from tests.recording.wires import STREAM, Wire, file, streamed
 
 COMMANDS = len(STREAM)
@@ -81,3 +83,40 @@ def test_without_replication_there_is_no_answer_and_one_reason(tmp_path: Path, f
     assert question.mismatches(grows=False) == []
     (said,) = question.lacking
     assert "no replication in it" in said
+
+
+def stretch(cause: Cause, side: Side, *, is_rdb: bool) -> Missing:
+    return Missing(
+        cause=cause, link="main", connection=1, side=side, start=0, end=9, lost_bytes=0, is_rdb=is_rdb, replid=None,
+        from_offset=None, to_offset=None, since=1.0, until=2.0, reason="",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("missing", "events", "figures"),
+    [
+        (stretch("gap", Side.MASTER, is_rdb=False), True, True),
+        (stretch("gap", Side.MASTER, is_rdb=True), True, True),
+        (stretch("gap", Side.REPLICA, is_rdb=False), True, False),
+        (stretch("unread", Side.MASTER, is_rdb=False), True, True),
+        (stretch("unread", Side.MASTER, is_rdb=True), True, False),
+        (stretch("unread", Side.REPLICA, is_rdb=False), True, False),
+        (stretch("rdb_omitted", Side.MASTER, is_rdb=True), False, False),
+    ],
+)
+@pytest.mark.parametrize("link", ["main", "other"])
+def test_missing_bytes_concern_a_question_by_what_they_may_have_held(
+    missing: Missing, events: bool, figures: bool, link: str
+) -> None:
+    keys = about_events(Filters(links=[link]), [], rdb_keys=True)
+    questions = about_events(Filters(links=[link]), []), FigureQuestion(Filters(links=[link]), once=False), keys
+    for question, concerns in zip(questions, (events, figures, True), strict=True):
+        question.player.account.lacks(missing)
+        assert sum(line.startswith("main/1: ") for line in question.lacking) == (concerns and link == "main")
+
+
+@pytest.mark.parametrize(("count", "said"), [(12, "9 kind-11"), (13, "9 kind-11, and 1 more kinds")])
+def test_many_kinds_of_unread_packets_are_counted(count: int, said: str) -> None:
+    unread = {f"kind-{number}": 9 for number in range(count)}
+    player: Any = SimpleNamespace(replicating=0, recorded=0, packets=5, connections=1, tls="", cuts="", unread=unread)
+    assert str(nothing(player)).endswith(f", {said}")

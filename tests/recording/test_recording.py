@@ -41,6 +41,7 @@ def test_every_call_reads_again(capture: Path) -> None:
         assert list(opened.commands()) == commands
         told = list(opened.events(commands=True))
         assert [one.event for one in told if isinstance(one.event, events.Command)] == [one.event for one in commands]
+        assert not any(isinstance(one.event, events.Command) for one in opened.events())
         assert [one.event.kind for one in opened.events()][:2] == ["link_opened", "identified"]
         assert opened.problems == []
 

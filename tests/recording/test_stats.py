@@ -155,6 +155,9 @@ def test_the_rarest_keys_are_dropped_at_twice_the_limit(limit: int, kept: dict[i
     assert frequent.error == error
     frequent.add([((0, b"0"), 1)])
     assert {int(key): missed for (_, key), _, missed in frequent.top(9)}[0] == error
+    for number in range(100):
+        frequent.add([((0, b"%d" % number), number)])
+        assert frequent._missed.keys() <= frequent._counts.keys()  # nothing is kept of a key that was dropped
 
 
 # ---- a link ----
