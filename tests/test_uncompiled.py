@@ -37,6 +37,16 @@ def test_the_version_says_so(variable: str, is_pure: bool) -> None:
     )
 
 
-def test_a_recording_reads_the_same() -> None:
-    show = [*TAP, "show", str(ROOT / "fixtures" / "captures" / "replica-whole.pcap"), "--format", "json"]
+@pytest.mark.parametrize("options", [[], ["--stats"]])
+def test_a_recording_reads_the_same(options: list[str]) -> None:
+    show = [*TAP, "show", str(ROOT / "fixtures" / "captures" / "replica-whole.pcap"), "--format", "json", *options]
     assert said(*show, variable="1") == said(*show, variable="") != ""
+
+
+def test_groups_of_keys_are_the_same() -> None:
+    code = (
+        "import random; from tap.key_groups import KeyGroups; groups = KeyGroups(); dice = random.Random(1);"
+        "groups.add([((0, ''.join(dice.choice('abc1:.-{}') for _ in range(dice.randrange(40))).encode()), 1 + n % 50)"
+        " for n in range(20_000)]); print(groups.table(50), len(groups))"
+    )
+    assert said(sys.executable, "-c", code, variable="1") == said(sys.executable, "-c", code, variable="") != ""

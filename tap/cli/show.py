@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ from tap.cli.ending import endings
 from tap.console.lines import ConciseLog, json_line
 from tap.console.stderr import say
 from tap.errors import ConfigError, RecordingError
+from tap.key_groups import patterns
 from tap.recording.filters import Filters
 from tap.recording.player import Player
 from tap.recording.question import EventQuestion, FigureQuestion
@@ -47,6 +49,14 @@ def show(
     stats: Annotated[
         bool, typer.Option("--stats", help="Figures instead of events: what was written, when, to which keys.")
     ] = False,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group",
+            metavar="GLOB",
+            help="With --stats: count these keys together, as with KEYS; groups are found if not given. May be repeated.",
+        ),
+    ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="A command that several replicas got, once; with --stats, over all links.")
     ] = False,
@@ -58,6 +68,8 @@ def show(
     """
     if stats and (commands or rdb_keys):
         raise ConfigError("--stats shows figures instead of events: leave out --commands and --rdb-keys")
+    if groups and not stats:
+        raise ConfigError("--group is about figures: add --stats")
     first, last = moments(files, begin, end)
     wanted = Filters(
         links=several("--link", links),
@@ -71,11 +83,16 @@ def show(
         raise ConfigError("--once is about commands: add --commands, a filter for them, or --stats")
     question: EventQuestion | FigureQuestion
     if stats:
-        question = FigureQuestion(wanted, once=once)
+        question = FigureQuestion(wanted, once=once, groups=patterns(groups or ()))
     else:
         question = EventQuestion(wanted, _writer(form), commands=commands, rdb_keys=rdb_keys, once=once)
-    for _ in read(files, question.player, _until_stopped(question.player) if follow else None):
-        pass
+    if follow:
+        with _so_far(question, form) as tick:
+            for _ in read(files, question.player, _until_stopped(question.player, tick)):
+                pass
+    else:
+        for _ in read(files, question.player):
+            pass
     if isinstance(question, FigureQuestion) and question.has_answer:
         _print(question.answer(), form)
     sys.stdout.flush()
@@ -109,8 +126,25 @@ def _print(figures: Stats, form: str) -> None:
     console.print(report(figures, console.width))
 
 
-def _until_stopped(player: Player) -> GoesOn:
-    """A GoesOn that follows files being written until Ctrl-C; everything read by then is still shown."""
+def _so_far(question: EventQuestion | FigureQuestion, form: str) -> AbstractContextManager[Callable[[], None]]:
+    """Shows the figures while the recording grows. Entering it returns a function to be called often."""
+    if isinstance(question, FigureQuestion):
+        from tap.console.stats_follow import drawn, in_lines
+        from tap.console.terminal import Terminal
+
+        console = Terminal()
+        if form == "json":
+            return in_lines(question.so_far)
+        if console.is_terminal:
+            return drawn(question.so_far, console)
+    return nullcontext(lambda: None)
+
+
+def _until_stopped(player: Player, tick: Callable[[], None]) -> GoesOn:
+    """A GoesOn that follows files being written until Ctrl-C; everything read by then is still shown.
+
+    tick: called after every read.
+    """
     stop = threading.Event()
     for number in endings():
         # In a thread: the signal may have interrupted code that holds the lock for which set() waits.
@@ -121,6 +155,7 @@ def _until_stopped(player: Player) -> GoesOn:
             sys.stdout.flush()
             if not stop.wait(FOLLOW_SECONDS):
                 player.rest(FOLLOW_SECONDS)
+        tick()
         return not stop.is_set()
 
     return goes_on

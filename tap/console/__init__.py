@@ -15,6 +15,7 @@
     fault_table              `redis-tap faults`
     rdb_formats, rdb_report  the formats of `redis-tap rdb`; the content of an RDB, for people
     stats_report             statistics of a recording
+    stats_follow             the same while the recording grows
     diff_report              differences of two data sets
     doctor_report            what an examination of a pair found
     replay_view, send_report  a recording that is played to replicas, or sent to a server

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 
 from tap.console.figures import seconds, size
 from tap.console.sentences import argument, sentence
 from tap.console.terminal import Words
+from tap.key_groups import KeyGroup
 from tap.recording.stats import MARKED, Frequent, LinkStats, Stats
 from tap.replication import events
 from tap.replication.events import Event
@@ -64,7 +66,10 @@ def _link(name: str, link: LinkStats, top: int, width: int) -> list[RenderableTy
     if link.seconds >= SHORTEST and (link.commands or link.happened):
         parts += [Words(), *_charts(link, width)]
     if link.commands:
-        parts += [Words(), _commands(link, width)]
+        parts += [Words(), commands(link, width, NAMES)]
+    rows = link.groups()
+    if rows:
+        parts += [Words(), groups(rows, link.bytes)]
     if len(link.writes_of):
         parts += [Words(), _keys("keys by writes", "writes", link.writes_of, link.writes, top, str)]
         parts += [Words(), _keys("keys by bytes", "bytes", link.bytes_of, link.bytes, top, size)]
@@ -207,25 +212,45 @@ def _table(title: str, *columns: str) -> Table:
         box=None, padding=(0, 2, 0, 0), header_style="dim", title=title, title_justify="left", title_style="bold"
     )
     for column in columns:
-        text = column in ("command", "key", "time", "")
-        table.add_column(column, justify="left" if text else "right", no_wrap=column != "key", overflow="fold")
+        text = column in ("command", "key", "keys", "time", "")
+        table.add_column(
+            column, justify="left" if text else "right", no_wrap=column not in ("key", "keys"), overflow="fold"
+        )
     return table
 
 
-def _commands(link: LinkStats, width: int) -> RenderableType:
+def commands(link: LinkStats, width: int, most: int) -> RenderableType:
+    """The table of commands. most: number of names."""
     table = _table("commands", "command", "count", "share", "bytes", "share", "bytes each", "")
     names = link.names()
     bar = max(4, min(30, width - 64))
-    for name, count, taken in names[:NAMES]:
+    for name, count, taken in names[:most]:
         share = taken / link.bytes
         bars = Words("█" * round(bar * share), style="blue")
         figures = f"{count / link.commands:.1%}", size(taken), f"{share:.1%}", f"{taken / count:.0f}"
         table.add_row(Words(name[:20]), str(count), *figures, bars)
-    if len(names) > NAMES:
-        count, taken = sum(row[1] for row in names[NAMES:]), sum(row[2] for row in names[NAMES:])
+    if len(names) > most:
+        count, taken = sum(row[1] for row in names[most:]), sum(row[2] for row in names[most:])
         figures = f"{count / link.commands:.1%}", size(taken), f"{taken / link.bytes:.1%}", f"{taken / count:.0f}"
-        table.add_row(Words(f"{len(names) - NAMES} others", style="dim"), str(count), *figures, "")
+        table.add_row(Words(f"{len(names) - most} others", style="dim"), str(count), *figures, "")
     return table
+
+
+def groups(rows: Sequence[KeyGroup], total: int, title: str = "groups of keys by bytes") -> RenderableType:
+    """A table of groups. total: bytes of all commands."""
+    table = _table(title, "bytes", "share", "writes", "keys")
+    for row in rows:
+        sign = "≥" if row.at_least else ""
+        name = Words("others", style="dim") if row.pattern is None else Words(argument(row.pattern))
+        table.add_row(
+            f"{sign}{size(row.size)}",
+            f"{sign}{row.size / total:.1%}",
+            f"{sign}{row.writes}",
+            Padding(name, (0, 0, 0, 2 * row.depth)),
+        )
+    if not any(row.at_least for row in rows):
+        return table
+    return Group(table, Words("≥: at least this much; the group was noticed late", style="dim"))
 
 
 def _keys(

@@ -6,7 +6,7 @@ Play the recording to the question's player (reader.py); the answer is complete 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tap.bus import Told
 from tap.recording.filters import Filters
@@ -103,16 +103,21 @@ class EventQuestion(Question):
 
 
 class FigureQuestion(Question):
-    """What was written, when, to which keys: figures in bounded memory."""
+    """What was written, when, to which keys: figures in bounded memory. groups: patterns, see LinkStats."""
 
-    def __init__(self, wanted: Filters, *, once: bool) -> None:
+    def __init__(self, wanted: Filters, *, once: bool, groups: Sequence[bytes] = ()) -> None:
         super().__init__(wanted, once=once)
-        self._figures = Stats(once=once)
+        self._figures = Stats(once=once, groups=groups)
         self.player = Player(self._hear, count=self._take)
 
     @property
     def remarks(self) -> list[str]:
         return [*super().remarks, *self._figures.remarks]
+
+    @property
+    def so_far(self) -> Stats:
+        """The figures of what has been played, without what they lack."""
+        return self._figures
 
     def answer(self) -> Stats:
         """The figures, with what they lack; to be called once, after the recording has been played."""

@@ -3,6 +3,7 @@
 Rates are kept in time slots whose width doubles whenever there are too many of them. Keys are counted exactly until there
 are too many to keep; then the rarest are dropped, many at a time. A key that comes (back) later may have come up to as
 often as the dropped ones, so its count carries that error: Space-Saving (Metwally and others, 2005), in batches.
+Groups of keys are counted in key_groups.py.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tap.bus import Told
+from tap.key_groups import KeyGroup, KeyGroups, containers
 from tap.recording.missing import Missing
 from tap.recording.seen_commands import SeenCommands
 from tap.replication import events
@@ -26,6 +28,7 @@ KEY_SIZE = 256  # leading bytes that distinguish keys
 MAX_SLOTS = 4096
 SLOT_SECONDS = 0.001  # of the first slots
 MAX_NAMES = 1000
+MAX_GROUPS = 20  # rows of the table of groups
 MAX_HAPPENED = 20  # events of each kind that are kept, the newest ones
 
 # Commands that a master sends of its own accord, or around clients' writes.
@@ -207,10 +210,11 @@ class Busiest:
 class LinkStats:
     """Statistics of one link over all its connections. Commands that a second connection repeats are counted once.
 
-    begin, end: when the first and the last thing happened. repeated, repeated_bytes: commands that came again.
+    begin, end: when the first and the last thing happened. repeated, repeated_bytes: commands that came again. groups:
+    patterns of the groups in which keys are counted; none: groups are found.
     """
 
-    def __init__(self, top: int) -> None:
+    def __init__(self, top: int, groups: Sequence[bytes] = ()) -> None:
         self.begin = 0.0
         self.end = 0.0
         self.commands = 0
@@ -221,6 +225,8 @@ class LinkStats:
         self.by_name: dict[str, list[int]] = {}  # count, bytes
         self.writes_of = Frequent()
         self.bytes_of = Frequent()
+        self._groups = KeyGroups(groups)
+        self._has_patterns = bool(groups)
         self.course = TrafficCourse()
         self.busiest = Busiest()
         self.rdb_bytes = 0
@@ -250,6 +256,10 @@ class LinkStats:
         return sorted(
             ((name, count, size) for name, (count, size) in self.by_name.items()), key=lambda row: (-row[2], row[0])
         )
+
+    def groups(self) -> list[KeyGroup]:
+        """The groups of keys, by bytes."""
+        return self._groups.table(MAX_GROUPS)
 
     def kept(self) -> list[Told]:
         """The newest events of each kind, in order of time."""
@@ -285,6 +295,8 @@ class LinkStats:
         if not heads:
             return
         by_name, by_key = self.by_name, []
+        # A pattern is compared with the whole key.
+        by_whole_key: list[tuple[DbKey, int]] | None = [] if self._has_patterns else None
         least = self._largest[0].size if len(self._largest) == self._top else 0
         total = 0
         for end, size, db, name, keys, places in heads:
@@ -302,10 +314,13 @@ class LinkStats:
             written = [(db, key) for key in keys]
             if places:
                 written += [(other, key) for other, named in places for key in named]
+            if by_whole_key is not None:
+                by_whole_key += [(place, size // len(written)) for place in written]
             for at, key in written:
                 by_key.append(((at, key[:KEY_SIZE]), size // len(written)))
         self.writes_of.add((key, 1) for key, _ in by_key)
         self.bytes_of.add(by_key)
+        self._groups.add(by_key if by_whole_key is None else by_whole_key)
         self.commands += len(heads)
         self.bytes += total
         slot = self.course.at(batch.time)
@@ -328,11 +343,12 @@ class LinkStats:
 
 class Stats:
     """All links by name. top: how many keys and commands to list for each. once: count a command only for the link that
-    brought it first, not for every link that did.
+    brought it first, not for every link that did. groups: see LinkStats.
     """
 
-    def __init__(self, top: int = 10, *, once: bool = False) -> None:
+    def __init__(self, top: int = 10, *, once: bool = False, groups: Sequence[bytes] = ()) -> None:
         self.top = top
+        self._groups = groups
         self.links: dict[str, LinkStats] = {}
         self._once = SeenCommands() if once else None
         self._onces: dict[str, SeenCommands] = {}  # by link
@@ -378,7 +394,7 @@ class Stats:
     def _link(self, name: str) -> LinkStats:
         link = self.links.get(name)
         if link is None:
-            link = self.links[name] = LinkStats(self.top)
+            link = self.links[name] = LinkStats(self.top, self._groups)
         return link
 
     # ---- as JSON ----
@@ -411,6 +427,7 @@ class Stats:
             "missing_bytes": link.missing_bytes,
             "unread_bytes": link.unread_bytes,
             "by_name": {name: {"count": count, "bytes": size} for name, count, size in link.names()},
+            "groups": _groups(link.groups()),
             "keys_by_writes": self._keys(link.writes_of, "writes"),
             "keys_by_bytes": self._keys(link.bytes_of, "bytes"),
             "largest": [
@@ -438,3 +455,16 @@ class Stats:
         return [
             {"db": db, "key": as_text(key), unit: weight, f"{unit}_missed": missed} for (db, key), weight, missed in top
         ]
+
+
+def _groups(rows: Sequence[KeyGroup]) -> list[dict[str, Any]]:
+    return [
+        {
+            "pattern": None if row.pattern is None else as_text(row.pattern),
+            "within": None if container is None else as_text(container),
+            "writes": row.writes,
+            "bytes": row.size,
+            "at_least": row.at_least,
+        }
+        for row, container in zip(rows, containers(rows), strict=True)
+    ]

@@ -208,7 +208,14 @@ def test_figures_are_shown_for_people(capture: Path) -> None:
     assert max(map(len, lines)) <= 80
     assert "\x1b" not in said.stdout
     assert "commands  61" in lines[2]
-    for title in ("bytes per second", "commands per second", "keys by writes", "keys by bytes", "largest commands"):
+    for title in (
+        "bytes per second",
+        "commands per second",
+        "groups of keys",
+        "keys by writes",
+        "keys by bytes",
+        "largest commands",
+    ):
         assert any(line.startswith(title) for line in lines), title
     assert re.search(r"partial resync: goes on with 8371b4fb… after offset\s+1000", said.stdout)
 
@@ -246,6 +253,22 @@ def test_figures_replace_events(capture: Path) -> None:
     said = show(capture, "--stats", "--commands")
     assert said.returncode == 2
     assert said.stderr == "redis-tap: --stats shows figures instead of events: leave out --commands and --rdb-keys\n"
+
+
+def test_given_groups_are_counted(capture: Path) -> None:
+    (link,) = figures(capture, "--group", "key:?", "--group", "key:1?")
+    assert [(one["pattern"], one["writes"]) for one in link["groups"]] == [("key:1?", 10), ("key:?", 10), (None, 40)]
+    said = show(capture, "--stats", "--group", "key:?")
+    assert re.search(r"\d%\s+10\s+key:\?\s*\n", said.stdout)
+    assert re.search(r"\d%\s+50\s+others\s*\n", said.stdout)
+
+
+def test_groups_are_about_figures(capture: Path) -> None:
+    said = show(capture, "--group", "key:*")
+    assert (said.returncode, said.stderr) == (2, "redis-tap: --group is about figures: add --stats\n")
+    said = show(capture, "--stats", "--group", "")
+    assert said.returncode == 2
+    assert said.stderr == "redis-tap: a group of keys has an empty pattern: write a glob, as 'session:*'\n"
 
 
 def other(path: Path) -> None:
@@ -409,6 +432,24 @@ def test_stdin_is_read(capture: Path, of: Callable[[bytes], bytes]) -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"SET key:59" in done.stdout
+
+
+def test_figures_of_a_file_that_grows_come_as_lines(tmp_path: Path) -> None:
+    wire = streamed([STREAM[0], *STREAM[1:5]])
+    path = file(tmp_path / "growing.pcapng", wire.packets, "pcapng")
+    whole = path.read_bytes()
+    wire.send(1, command("SET", "later", "x"))
+    later = file(tmp_path / "other.pcapng", wire.packets, "pcapng").read_bytes()[len(whole) :]
+    follow = [*TAP, str(path), "--follow", "--stats", "--format", "json"]
+    with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["links"][0]["writes"] == 4
+        with path.open("ab") as file_:
+            file_.write(later)
+        assert json.loads(process.stdout.readline())["links"][0]["writes"] == 5
+        process.send_signal(signal.SIGINT)
+        (last,) = process.stdout.read().splitlines()
+    assert json.loads(last)["links"][0]["writes"] == 5
 
 
 def test_a_pipe_that_stays_open_is_followed(capture: Path) -> None:

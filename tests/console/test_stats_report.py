@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from tap.bus import Told
-from tap.console.stats_report import report
+from tap.console.stats_report import groups, report
 from tap.console.terminal import Terminal
+from tap.key_groups import KeyGroup
 from tap.recording import stats
 from tap.recording.stats import Batch, Stats
 from tap.replication import events
@@ -116,3 +117,46 @@ def test_every_link_has_its_own_part() -> None:
 def test_a_long_key_is_not_cut_where_others_begin_alike() -> None:
     lines = shown(over(10.0, key=b"a long key that many others begin with and that is told whole on two lines:%d"))
     assert any("lines:99" in line for line in lines)
+
+
+def test_groups_of_keys_stand_below_what_contains_them() -> None:
+    found = Stats()
+    heads: list[Head] = []
+    for number, key in enumerate([b"user:%d:%s" % (n, word) for n in range(50) for word in (b"cart", b"name")], 1):
+        heads.append((100 * number, 100, 0, "SET", (key,), ()))
+    found.take(Batch(BEGIN, "main", 1, REPLID, 0, heads))
+    lines = shown(found)
+    begin = lines.index("groups of keys by bytes")
+    assert lines[begin + 1 : begin + 6] == [
+        " bytes   share  writes  keys",
+        "9.8 KB  100.0%     100  user:*",
+        "4.9 KB   50.0%      50    user:*:cart",
+        "4.9 KB   50.0%      50    user:*:name",
+        "",
+    ]
+
+
+def test_a_lower_bound_says_so() -> None:
+    console = Terminal(width=80, no_color=True, force_terminal=False)
+    with console.capture() as captured:
+        console.print(groups([KeyGroup(b"t:*", 0, 900, 9), KeyGroup(b"t:a:*", 1, 500, 5, at_least=True)], 1000))
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    assert lines[2:] == [
+        " 900 B   90.0%       9  t:*",
+        "≥500 B  ≥50.0%      ≥5    t:a:*",
+        "≥: at least this much; the group was noticed late",
+    ]
+
+
+def test_no_pattern_acts_on_the_terminal() -> None:
+    found = Stats()
+    nasty = [b"\x1b[2J:%d", b"[bold]x[/bold]:%d", b"a\nb:%d", b"\xff\x00:%d", "\u202ex:%d".encode()]
+    heads: list[Head] = [(100 * (number + 1), 100, 0, "SET", (nasty[number % 5] % number,), ()) for number in range(50)]
+    found.take(Batch(BEGIN, "main", 1, REPLID, 0, heads))
+    text = "\n".join(shown(found))
+    table = text[text.index("groups of keys") : text.index("keys by writes")]
+    assert re.search(r'"\\x1b\\\\\[2J:\*"', table)
+    assert r"\[bold]x\[/bold]:*" in table
+    assert r'"a\nb:*"' in table
+    assert "\x1b" not in text
+    assert "\u202e" not in text

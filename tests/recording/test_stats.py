@@ -274,6 +274,10 @@ def test_a_link_as_json_has_every_number_under_its_name() -> None:
             "EXEC": {"count": 1, "bytes": 30},
             "PING": {"count": 1, "bytes": 20},
         },
+        "groups": [
+            {"pattern": "a", "within": None, "writes": 2, "bytes": 90, "at_least": False},
+            {"pattern": "b", "within": None, "writes": 1, "bytes": 50, "at_least": False},
+        ],
         "keys_by_writes": [
             {"db": 0, "key": "a", "writes": 1, "writes_missed": 0},
             {"db": 3, "key": "a", "writes": 1, "writes_missed": 0},
@@ -351,6 +355,30 @@ def test_keys_that_begin_alike_are_one_from_a_size_on() -> None:
     assert [(len(key), weight) for (_, key), weight, _ in link.writes_of.top(5)] == [(KEY_SIZE, 2), (KEY_SIZE - 1, 1)]
     assert [weight for _, weight, _ in link.bytes_of.top(5)] == [400, 200]
     assert [one.key for one in link.largest()] == [b"k" * KEY_SIZE]
+
+
+def test_keys_are_counted_by_groups_over_all_dbs() -> None:
+    stats = Stats()
+    heads: list[Head] = [
+        (100 * (number + 1), 100, number % 2, "SET", (b"s:%d" % number, b"user:%d" % number), ()) for number in range(9)
+    ]
+    stats.take(batch([*heads, (920, 20, 0, "PING", (), ()), (1000, 80, 0, "DEL", (b"\x1b[2J\n:\xff",), ())]))
+    (said,) = stats.as_dict()["links"]
+    assert [(row["pattern"], row["within"], row["writes"], row["bytes"]) for row in said["groups"]] == [
+        ("s:*", None, 9, 450),
+        ("user:*", None, 9, 450),
+        ("base64:G1xbMkoKOv8=", None, 1, 80),
+    ]
+
+
+def test_a_given_group_is_matched_with_the_whole_key() -> None:
+    stats = Stats(groups=(b"*:end",))
+    stats.take(batch([(600, 600, 0, "DEL", (b"k" * KEY_SIZE + b":end", b"other"), ())]))
+    (said,) = stats.as_dict()["links"]
+    assert said["groups"] == [
+        {"pattern": "*:end", "within": None, "writes": 1, "bytes": 300, "at_least": False},
+        {"pattern": None, "within": None, "writes": 1, "bytes": 300, "at_least": False},
+    ]
 
 
 # ---- real recordings ----
