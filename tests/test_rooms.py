@@ -329,6 +329,7 @@ TESTED_ELSEWHERE = {
     "operate/comparison/details.py": "operate/comparison/test_second_look.py",
     "operate/comparison/dumped.py": "operate/comparison/test_second_look.py",
     "operate/comparison/reader_processes.py": "operate/comparison/test_comparison.py",
+    "recorder/master_secrets.py": "recorder/test_recorded_connection.py",
     "rdb/states.py": "rdb/test_tokens.py",
     "redaction/grammars.py": "redaction/test_redactor.py",
     "recording/link.py": "recording/test_recording.py",

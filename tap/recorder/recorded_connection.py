@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from tap.capture.pcapng import Packet
 from tap.capture.segments import FIN, PUSH, RST, SYN, Endpoint
 from tap.recorder.filling import MASTER, REPLICA, Filling
 from tap.recorder.intake import Intake
+from tap.recorder.master_secrets import MasterSecrets
 from tap.recording.comments import (
     LinkState,
     carried_db_json,
@@ -27,7 +27,7 @@ from tap.recording.comments import (
     state_json,
     told_json,
 )
-from tap.redaction.masks import Masker, Replies
+from tap.redaction.masks import Masker
 from tap.redaction.redaction import Redaction
 from tap.redaction.strict import StrictMasker
 from tap.replication import events
@@ -85,9 +85,7 @@ class RecordedConnection(Intake):
         self._master = tap
         self._dialled_at: int  # nanoseconds since the epoch
         self._masker = Masker() if keeps.redaction is None else StrictMasker()
-        self._replies = Replies()
-        self._commands: deque[tuple[int, bytes, int]] = deque()  # commands of the stream with passwords, see _secret()
-        self._command: Masker | None = None  # for the current one
+        self._secrets = MasterSecrets(conversation)
         conversation.notices_secret = self._secret
         self._redaction = None if keeps.redaction is None else keeps.redaction.of(conversation)
         self._is_ended = [False, False]
@@ -141,7 +139,7 @@ class RecordedConnection(Intake):
             if isinstance(self._masker, Masker):
                 self._look_for_replies(self._masker.asked)
         elif self._redaction is None:
-            self._replies.lost()
+            self._secrets.lost()
         else:
             self._redaction.lost()
 
@@ -150,7 +148,7 @@ class RecordedConnection(Intake):
         if number == REPLICA:
             return self._masker.is_between_requests
         conversation = self.conversation
-        if self._command is not None or self._commands or (self._replies.is_looking and self._replies_end is None):
+        if self._secrets.may_follow:
             return False
         is_behind_rdb = (conversation.stream or conversation.rdb_end) is not None
         return self._redaction is None and (is_behind_rdb or not self._without_rdb)
@@ -185,7 +183,7 @@ class RecordedConnection(Intake):
             if isinstance(self._masker, Masker) and self._masker.asked:
                 self._look_for_replies(self._masker.asked)
         elif self._redaction is None:
-            left = self._without_secrets(data, position)
+            left = self._secrets.mask(data, position)
         else:
             left = self._redaction.mask(bytes(data), position, hide=hide)
         if self._beginning is not None:
@@ -193,53 +191,15 @@ class RecordedConnection(Intake):
         if left:
             self._filling.packet(self, now, number, PUSH, left)
 
-    # ---- passwords in the master's bytes ----
-
     def _look_for_replies(self, asked: set[str | int]) -> None:
-        self._replies.look_for(asked)
+        self._secrets.look_for(asked)
         self.ask()
 
     def _secret(self, name: bytes, position: int, words: int) -> None:
-        """Note a command of the stream that may hold passwords. To be called before the byte at *position* is received.
-
-        position: of the byte after its name. words: how many follow the name.
-        """
+        """See MasterSecrets.note()."""
         if self._redaction is None:
-            self._commands.append((position, name, words))
+            self._secrets.note(name, position, words)
             self.ask()
-
-    @property
-    def _replies_end(self) -> int | None:
-        """Position after the master's last reply; None until the RDB or the stream begins."""
-        conversation = self.conversation
-        if conversation.rdb_start is not None:
-            return conversation.rdb_start
-        return None if conversation.stream is None else conversation.stream.begins_at
-
-    def _without_secrets(self, data: memoryview, position: int) -> bytes | memoryview:
-        """The master's bytes with passwords replaced. position: of the first byte."""
-        looks = self._replies.is_looking and ((end := self._replies_end) is None or end > position)
-        if not looks and self._command is None and not self._commands:
-            return data
-        left, at = bytearray(data), 0
-        if looks:
-            size = len(data) if end is None else min(len(data), end - position)
-            left[:size] = self._replies.mask(bytes(data[:size]))
-        while self._command is not None or self._commands:
-            if self._command is None:
-                begin, name, words = self._commands[0]
-                if begin >= position + len(left):
-                    break
-                self._commands.popleft()
-                at = max(begin - position, 0)
-                self._command = Masker()
-                self._command.resume(name, words)
-            masked = self._command.mask_one(bytes(left[at:]))
-            left[at : at + len(masked)] = masked
-            if not self._command.is_between_requests:
-                break
-            self._command = None
-        return bytes(left)
 
     @property
     def _is_between_commands(self) -> bool:
@@ -362,8 +322,7 @@ class RecordedConnection(Intake):
     def _skip(self, number: int, count: int) -> None:
         if number == MASTER:
             self._flush_redaction()
-            self._command = None
-            self._commands.clear()
+            self._secrets.forget_commands()
         if self.tcp is not None:
             self.tcp.skip(number, count)
 
