@@ -231,8 +231,10 @@ def _address(place: str, text: str, *, default_host: str, default_port: int) -> 
             raise ConfigError(f"{shown} is not an address: write HOST:PORT, as 127.0.0.1:6379")
     port = port or str(default_port)
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        which = f"{port!r} is" if shown == repr(text) else f"the port is ({ENCODED})" if "://" in text else "the port is"
-        raise ConfigError(f"{shown} is not an address: {which} not a port (0 to 65535)")
+        if shown == repr(text):
+            raise ConfigError(f"{shown} is not an address: {port!r} is not a port (0 to 65535)")
+        hint = f"; {ENCODED}" if "://" in text else ""
+        raise ConfigError(f"this is not an address: its port is not a number from 0 to 65535{hint}")
     if not re.fullmatch(r"[A-Za-z0-9._-]*|[0-9A-Fa-f:.]+(%\w+)?", host):
         raise ConfigError(f"{shown} is not an address: write HOST:PORT, [IPV6]:PORT or unix:/PATH")
     return Address(host or default_host, int(port))

@@ -21,7 +21,8 @@ def of_link(index: Index, link: str | None) -> Index:
         return index
     found = index.of(link)
     if not (found.links or found.unplaced):
-        raise ConfigError(f"--link {link}: nothing there was granted a resync; others: {', '.join(names) or 'none'}")
+        known = f"links with one: {', '.join(names)}" if names else "there is none on any link"
+        raise ConfigError(f"--link {link}: no resync was recorded on a link of that name; {known}")
     return found
 
 

@@ -13,15 +13,16 @@ BATCH = 200  # keys that SCAN is asked for at a time
 MAX_SCANS = 100_000
 
 
-async def key_batches(client: Client, db: int, keys: int) -> AsyncIterator[list[bytes]]:
+async def key_batches(client: Client, db: int, keys: int, *, kind: str = "") -> AsyncIterator[list[bytes]]:
     """Yield the names in lists of about BATCH, none of them empty. A name may come twice. keys: how many INFO counts.
 
-    Raises FAILURES, among them InvalidReply when SCAN does not end.
+    kind: only keys of this type, "stream" and so on. Raises FAILURES, among them InvalidReply when SCAN does not end.
     """
     what = f"SCAN of db {db} at {client.name} does not end"
     cursor = earlier = 0
+    of_kind = ("TYPE", kind) if kind else ()
     for count in range(1, MAX_SCANS + keys):
-        cursor, found = await client.ask("SCAN", cursor, "COUNT", BATCH, db=db)
+        cursor, found = await client.ask("SCAN", cursor, "COUNT", BATCH, *of_kind, db=db)
         if not isinstance(found, list) or not all(isinstance(key, bytes) for key in found):
             raise InvalidReply(NO_REPLY)
         if found:

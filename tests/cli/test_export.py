@@ -207,7 +207,11 @@ def without(path: Path) -> None:
             r"no RDB with a stream up to 2001-01-01T.*; there is:\n.*",
         ),
         (plain, ["--to", "resp", "--from", "5"], r"no stream holds all of that; there is:\n.*"),
-        (plain, ["--to", "aof", "--link", "x"], r"--link x: nothing there was granted a resync; others: 127.*"),
+        (
+            plain,
+            ["--to", "aof", "--link", "x"],
+            r"--link x: no resync was recorded on a link of that name; links with one: 127.*",
+        ),
         (two, ["--to", "aof"], r"there are several links: 127.0.0.1:6379, 127.0.0.1:6380; choose one with --link"),
         (plain, ["--to", "aof", "--key", "a"], r"--db, --command and --key are for jsonl and parquet: .*"),
         (plain, ["--to", "aof", "--from", "5"], r"--from is for resp, jsonl and parquet: .*"),

@@ -285,7 +285,7 @@ def test_where_none_is_at_that_moment_those_are_told_that_there_are(capture: Pat
 
 @pytest.mark.parametrize("form", FORMS[:3])
 def test_a_link_that_is_not_there_is_said(capture: Path, form: Callable[..., Any]) -> None:
-    with pytest.raises(ConfigError, match="--link other: nothing there was granted a resync"):
+    with pytest.raises(ConfigError, match="--link other: no resync was recorded on a link of that name"):
         form(capture, capture.parent / "out", link="other")
 
 

@@ -142,7 +142,7 @@ def test_an_index_of_nothing_says_what_is_lacking_where_something_is(tmp_path: P
     assert found.index(None, None).links == ["127.0.0.1:6379"]
     assert found.lacking
     assert found.account.last > found.account.first > 0
-    with pytest.raises(ConfigError, match="--link other: nothing there was granted a resync"):
+    with pytest.raises(ConfigError, match="--link other: no resync was recorded on a link of that name"):
         found.index("other", None)
 
 

@@ -40,8 +40,8 @@ class Db:
         if name == "SCAN":
             if self.scans is not None:
                 return next(self.scans)
-            cursor, _, count = words
-            found = sorted(self.keys)
+            cursor, _, count, *kind = words
+            found = sorted(key for key, (of, *_) in self.keys.items() if not kind or of == kind[1].encode())
             end = cursor + count
             return (end if end < len(found) else 0), found[cursor:end]
         if name == "TYPE":
@@ -193,8 +193,7 @@ def test_another_encoding_of_the_same_value_is_no_difference() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "asked"),
-    [("string", "GET"), ("list", "LRANGE"), ("hash", "HGETALL"), ("set", "SMEMBERS"), ("zset", "ZRANGE"),
-     ("stream", "XRANGE")],
+    [("string", "GET"), ("list", "LRANGE"), ("hash", "HGETALL"), ("set", "SMEMBERS"), ("zset", "ZRANGE")],
 )  # fmt: skip
 def test_a_value_of_each_kind_is_read_if_its_dumps_differ(kind: str, asked: str) -> None:
     master, replica = pair()

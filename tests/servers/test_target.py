@@ -40,7 +40,7 @@ def test_a_url_names_a_server(url: str, name: str, db: int | None) -> None:
     [
         ("http://user:secret@somewhere", "http:// is not the URL of a server"),
         ("redis://user:secret/x@somewhere", "in a password, / is written %2F"),
-        ("redis://somewhere:secret", "the port is (in a password, / is written"),
+        ("redis://somewhere:secret", "its port is not a number from 0 to 65535; in a password, / is written"),
         ("redis://somewhere/x", "the db after the last / is a number"),
         ("redis://:secret@somewhere?colour=red", "the URL has an unknown option: 'colour'"),
         (
