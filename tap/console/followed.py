@@ -165,6 +165,9 @@ class Followed:
             line.lag_bytes = line.lag_seconds = line.master_silence = line.replica_silence = line.buffer_bytes = None
             line.silent_side = ""
             line.is_held = line.is_blocked = False
+        last = self.attempts[-1] if self.attempts else None
+        if last is not None:
+            line.ended = last.resync if last.resync.startswith("refused") else last.how
         line.since = max(0.0, now - self.gone_since)
 
     def sample(self, now: float) -> None:

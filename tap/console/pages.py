@@ -73,7 +73,7 @@ def _facts(line: Line, width: int) -> list[Text]:
     ]
     if line.phase == "rdb":
         lines += [progress(line, width), state(line)]
-    elif line.phase != "stream" or line.silent_side or line.is_held:
+    elif line.phase not in ("stream", "gone", "opaque") or line.silent_side or line.is_held:
         lines.append(state(line))
     return lines
 

@@ -26,6 +26,7 @@ class Line:
     unknown. rdb_announced: keys.
     beside: bytes of the stream received on the main connection of a two-connection sync. buffer_bytes: in the master's
     output buffer, as it says; None if it has not said.
+    ended: how its last connection ended, once it has none.
     loop: the cause of its loop of full resyncs; "" if it is in none. alerts: number in force.
     """
 
@@ -66,6 +67,7 @@ class Line:
     rdb_left: float | None = None
     beside: int | None = None
     buffer_bytes: int | None = None
+    ended: str = ""
     loop: str = ""
     alerts: int = 0
 

@@ -204,7 +204,7 @@ def _rows(frame: Frame, width: int, room: int) -> list[Text]:
         return indented(Words(words, style="dim"), width, 3)
     fitting, missing, gap = _columns(frame, frame.lines, width)
     below = [
-        [] if line.phase == "gone" else _below(line, [(one.title, one.cells[number]) for one in missing], width)
+        _below(line, [(one.title, one.cells[number]) for one in missing], width)
         for number, line in enumerate(frame.lines)
     ]
     hidden = frame.rows - len(frame.lines)
@@ -308,6 +308,8 @@ def _below(line: Line, missing: Sequence[tuple[str, Text]], width: int) -> list[
     if not line.replica:
         words = line.trouble or f"{line.hint}, to follow {line.master or 'where it was going'}"
         return indented(Words(f"   {words}", style="red" if line.trouble else "bold"), width, 3)[:2]
+    if line.phase == "gone":
+        return indented(Words(f"   {line.ended}", style="red"), width, 3)[:2] if line.ended else []
     if line.phase == "rdb":
         return [progress(line, width), *indented(state(line), width, 3)[:2]]
     if line.phase in ("connect", "handshake", "psync", "waiting", "loading") or line.is_held or line.silent_side:

@@ -236,6 +236,17 @@ def test_a_replica_keeps_its_handshake_its_phases_and_how_each_connection_ended(
     assert "connections before" in text
 
 
+def test_the_row_of_a_replica_that_is_refused_says_so() -> None:
+    view = view_of(nothing())
+    closed = dataclasses.replace(made(events.LinkClosed, plant=""), role=Role.REPLICA, how="fin", phase="handshake")
+    view(moment(1.0, events.LinkOpened(peer="10.0.0.7:51234", master="10.0.0.5:6379")))
+    view(moment(2.0, events.ResyncRefused(start=0, end=9, reply="-NOAUTH Authentication required.")))
+    view(moment(3.0, closed))
+    (line,) = view.frame(4.0).lines
+    assert line.ended == "refused: -NOAUTH Authentication required."
+    assert "   refused: -NOAUTH Authentication required." in "\n".join(drawn(view.frame(4.0), 80, 24))
+
+
 def test_a_loop_an_alert_and_an_unreachable_master_stay_until_they_are_over() -> None:
     view = view_of(nothing())
     view(told(FULL))
