@@ -247,12 +247,13 @@ class Bus:
         return False
 
     def publish(self, link: str, connection: int, replica: str, event: Event) -> None:
+        """As tell(), of an event that happens now."""
+        if self._hear.get(type(event), self._observers):
+            self.tell(Told(time.time(), link, connection, replica, event))
+
+    def tell(self, told: Told) -> None:
         """Call the observers. An exception goes to *failed*; without that, to the log, and the observer is dropped."""
-        observers = self._hear.get(type(event), self._observers)
-        if not observers:
-            return
-        told = Told(time.time(), link, connection, replica, event)
-        for observer in tuple(observers):
+        for observer in tuple(self._hear.get(type(told.event), self._observers)):
             try:
                 observer(told)
             except Exception as error:

@@ -112,7 +112,8 @@ class ConnectionStatus(NamedTuple):
 class LinkStatus:
     """One configured link.
 
-    address: the listening address. master: None for a transparent link, where each connection has its own.
+    address: the listening address; without host and port where packets are only watched. master: None for a transparent
+    link, where each connection has its own.
     connections: the open ones, oldest first. inspected: what the master said of itself last, inspected_age seconds ago;
     None if it is not asked, or has not answered yet. ordinary, omitted: numbers of ordinary connections, and of others,
     that are open and not in *connections*, because only some were asked for.

@@ -33,6 +33,7 @@ from tests.cli.test_export import synced
 from tests.cli.typed import command
 from tests.cli.typed import tap as typed
 from tests.operate.pairs import start_pair
+from tests.operate.watching.watched import may_capture
 from tests.recording.wires import STREAM, file, streamed
 from tests.relay.certificates import Certificates
 from tests.replay.support import captured
@@ -121,7 +122,12 @@ def test_a_command_of_the_pages_is_accepted(line: str, tmp_path: Path, monkeypat
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0
         return
-    if words[1] == "run":
+    if words[1] == "watch":
+        if not may_capture():
+            pytest.skip("tcpdump is not installed, or may not capture")
+        words = [{"eth0": "lo", "any": "lo", "/var/tmp/link.pcapng": "link.pcapng"}.get(word, word) for word in words]
+        file(tmp_path / "link.pcapng", streamed(STREAM).packets, "pcapng")
+    if words[1] in ("run", "watch"):
         words += ["--duration", "100ms"]
     done = typed(*words[1:])
     if "Cannot assign requested address" in done.stderr or "Address family" in done.stderr:
@@ -281,6 +287,7 @@ def test_every_event_is_in_the_reference_with_every_field_and_no_others() -> Non
     [
         ("run", "| option | in a file | does |"),
         ("attach", "| option of `attach` | does |"),
+        ("watch", "| option of `watch` | does |"),
         ("rdb", "| option of `rdb` | does |"),
         ("diff", "| option of `diff` | does |"),
         ("doctor", "| option of `doctor` | does |"),
@@ -294,6 +301,8 @@ def test_every_option_is_in_the_reference(verb: str, head: str) -> None:
     options = {option for parameter in command(verb).params for option in parameter.opts if option.startswith("--")}
     if verb == "attach":  # the options of run are in the table of run
         options -= {flag for one in in_order(LinkConfig, Config) if one.name not in NOT_HERE for flag in one.flags}
+    if verb == "watch":  # so are those that it refuses
+        options -= {flag for one in in_order(LinkConfig, Config) for flag in one.flags}
     rows = table("docs/reference/options.md", head)
     assert options == set(re.findall(r"`(--[a-z-]+)", first_cells(rows)))
 

@@ -621,6 +621,14 @@ def examines(files: Files, server: Server) -> Iterator[list[Any]]:
     server.tells = []
 
 
+def watches(ui: str) -> Callable[[Files, Server], Iterator[list[Any]]]:
+    def lines(files: Files, server: Server) -> Iterator[list[Any]]:
+        for path in (files.stream, files.recorded, files.foreign):
+            yield ["watch", path, "--ui", ui, "--commands", "--rdb-keys", "--duration", "500ms"]
+
+    return lines
+
+
 def told_of_itself(verb: str) -> Callable[[Files, Server], Iterator[list[Any]]]:
     return lambda files, server: iter([[verb], [verb, "--help"]])
 
@@ -649,11 +657,16 @@ OUTPUTS: dict[str, tuple[Callable[[Files, Server], Iterator[list[Any]]], Check, 
     "replay --ui none": (replays("none"), harm, False),
     "faults": (told_of_itself("faults"), harm, False),
     "diff": (compares, harm, True),
+    "watch --ui log": (watches("log"), harm, True),
+    "watch --ui json": (watches("json"), shown_json, True),
+    "watch --ui none": (watches("none"), harm, False),
     "doctor": (examines, harm, True),
     "chaos": (lambda files, server: iter([["chaos", "--list"], ["chaos", files.scenario], ["chaos", NAME]]), harm, False),
 }
 # Choices that change no output, and those that need a terminal: the tests of views above cover them.
-NO_OUTPUT = re.compile(r"(run|attach) --(sync|announce) \w+|(run|replay|attach) --ui (live|auto)|attach --ui \w+")
+NO_OUTPUT = re.compile(
+    r"(run|attach|watch) --(sync|announce) \w+|(run|replay|attach|watch) --ui (live|auto)|attach --ui \w+"
+)
 # demo: on servers of its own, its lines are those of test_the_demo_is_shown_without_harm.
 # detach: it prints addresses, of a state file that says them.
 ELSEWHERE = {"demo", "detach"}
@@ -722,6 +735,7 @@ BESIDE: dict[str, list[str]] = {
     "rdb": ["{rdb}"],
     "diff": ["{rdb}", "{rdb}"],
     "attach": ["127.0.0.1:1"],
+    "watch": ["{stream}", "--duration", "1ms"],
     "doctor": ["127.0.0.1:1"],
 }
 

@@ -58,15 +58,24 @@ def content(
     False.
     """
     with _opened(path, name) as file:
-        raw = _raw(file, path, goes_on, grows, successor)
-        head = b""
-        for chunk in raw:
-            head += chunk
-            if len(head) >= HEAD:
-                break
-        whole = itertools.chain([head], raw)
-        compression = _compression(head)
-        yield from whole if compression is None else _decompressed(whole, compression)
+        yield from _plain(_raw(file, path, goes_on, grows, successor))
+
+
+def content_of_pipe(pipe: BinaryIO, goes_on: GoesOn) -> Iterator[bytes]:
+    """Yield what comes out of a pipe that is open and unbuffered, as content() does."""
+    yield from _plain(_raw(pipe, STDIN, goes_on, False, lambda path: None))
+
+
+def _plain(raw: Iterator[bytes]) -> Iterator[bytes]:
+    """Decompress what is compressed."""
+    head = b""
+    for chunk in raw:
+        head += chunk
+        if len(head) >= HEAD:
+            break
+    whole = itertools.chain([head], raw)
+    compression = _compression(head)
+    yield from whole if compression is None else _decompressed(whole, compression)
 
 
 def is_pipe(path: Path) -> bool:

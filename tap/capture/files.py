@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from tap.capture.concatenated_captures import PartCounter, count_parts
-from tap.capture.content import HEAD, STDIN, Damaged, GoesOn, Stopped, content, is_pipe
+from tap.capture.content import HEAD, STDIN, Damaged, GoesOn, Stopped, content, content_of_pipe, is_pipe
 from tap.capture.pcap import NotACapture, PacketReader, reader_for
 from tap.capture.pcapng import Packet
 from tap.errors import ConfigError, RecordingError, words
@@ -102,6 +103,15 @@ def packets(
     for run in apart:
         if asked is None or not asked.is_over:
             yield from _of_run(run.files, reading, follows=asked is not None and run is apart[-1])
+
+
+def packets_from_pipe(pipe: BinaryIO, name: str, problems: list[str], goes_on: GoesOn) -> Iterator[Packet]:
+    """Yield the packets that come out of a pipe, as packets() does. pipe: open, and unbuffered. name: in the problems."""
+    asked = _Asked(goes_on)
+    try:
+        yield from _read(name, content_of_pipe(pipe, asked), _PacketsCall(problems, asked, accept))
+    except RecordingError as error:
+        problems.append(str(error))
 
 
 def check(path: Path, check_section: SectionCheck = accept) -> None:
@@ -304,11 +314,16 @@ def _tried(path: Path, reading: _PacketsCall, *, grows: bool) -> Iterator[Packet
 def _packets(path: Path, reading: _PacketsCall, *, grows: bool) -> Iterator[Packet]:
     """Yield the packets of a file. Raises RecordingError if it is not a capture, cannot be opened, or is refused."""
     name = "stdin" if path == STDIN else str(path)
+    yield from _read(name, content(path, name, reading.asked, grows, successor), reading)
+
+
+def _read(name: str, chunks: Iterator[bytes], reading: _PacketsCall) -> Iterator[Packet]:
+    """Yield the packets in the content of a file. Raises RecordingError as _packets()."""
     reader: PacketReader | None = None
     said: list[str] = []
     head = b""
     try:
-        for chunk in content(path, name, reading.asked, grows, successor):
+        for chunk in chunks:
             if reader is not None:
                 yield from reader.feed(chunk)
                 continue

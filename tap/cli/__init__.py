@@ -1,6 +1,6 @@
 """The command `redis-tap`: one module per verb. Arguments in, one call of the library, printing out; no logic.
 
-attach, chaos, demo, detach, diff, doctor, export, faults, rdb, replay, run, show    the verbs
+attach, chaos, demo, detach, diff, doctor, export, faults, rdb, replay, run, show, watch    the verbs
 run                 also carries out the tap of attach.py
 options             the parameters of run and attach, from the declarations in tap/config/
 choosing            the parameters that select a part of a recording
@@ -66,6 +66,7 @@ VERBS = (
     "run",
     "attach",
     "detach",
+    "watch",
     "faults",
     "chaos",
     "show",

@@ -33,7 +33,7 @@ def doctor(
     Nothing is changed. Exit code 0 if nothing is broken, 1 if something is, 2 if a part could not be examined.
     """
     seconds, longest = parse_duration(watch), parse_duration(outage)
-    with doctor_report.Watching(seconds) as watching:
+    with doctor_report.WatchingBar(seconds) as watching:
         done = asyncio.run(
             until_ended(
                 examination.examine(master, replicas or (), seconds=seconds, outage=longest, advance=watching.advance),

@@ -15,12 +15,16 @@ Verb = Callable[..., None]
 
 
 def takes(
-    *classes: type, without: Collection[str] = (), helps: Mapping[str, str] | None = None
+    *classes: type,
+    without: Collection[str] = (),
+    refused: Collection[str] = (),
+    helps: Mapping[str, str] | None = None,
 ) -> Callable[[Verb], Verb]:
-    """Decorator: add the options of these classes to a verb, which receives them as keywords. without: names of fields.
+    """Decorator: add the options of these classes to a verb, which receives them as keywords.
 
-    helps: by field, the help of an option that means something else for this verb. In the help, the verb's own options
-    come after those of the first topic.
+    without, refused: names of fields; those refused are accepted and not in the help, for the verb to say why not. helps:
+    by field, the help of an option that means something else for this verb. In the help, the verb's own options come
+    after those of the first topic.
     """
 
     def decorate(verb: Verb) -> Verb:
@@ -28,7 +32,10 @@ def takes(
             one for one in inspect.signature(verb, eval_str=True).parameters.values() if one.kind is not one.VAR_KEYWORD
         ]
         options = [one for one in in_order(*classes) if one.name not in without]
-        added = [_parameter(one, (helps or {}).get(one.name, one.option.help)) for one in options]
+        added = [
+            _parameter(one, (helps or {}).get(one.name, one.option.help), is_refused=one.name in refused)
+            for one in options
+        ]
         first = [made for one, made in zip(options, added, strict=True) if one.option.topic == TOPICS[0]]
         rest = [made for one, made in zip(options, added, strict=True) if one.option.topic != TOPICS[0]]
         arguments = [one for one in own if one.kind is not one.KEYWORD_ONLY]
@@ -44,9 +51,15 @@ def given(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
     return {one.name: there[one.name] for one in declared(cls) if one.option.on_command_line and one.name in there}
 
 
-def _parameter(one: Declared, text: str) -> inspect.Parameter:
+def _parameter(one: Declared, text: str, *, is_refused: bool) -> inspect.Parameter:
     """text: its help."""
-    option = typer.Option(*one.flags, metavar=one.option.takes or None, help=text, envvar=one.option.environment)
+    option = typer.Option(
+        *one.flags,
+        metavar=one.option.takes or None,
+        help=text,
+        envvar=None if is_refused else one.option.environment,
+        hidden=is_refused,
+    )
     kind = _kind(one)
     default = False if kind is bool else None
     return inspect.Parameter(

@@ -7,11 +7,10 @@ import contextlib
 import gc
 import resource
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 
@@ -19,11 +18,10 @@ from tap.bus import COUNTLESS, Told
 from tap.cli.ending import endings
 from tap.cli.hangup import Hangup
 from tap.cli.options import given, takes
-from tap.cli.ui import chosen, written
+from tap.cli.ui import chosen, lines_shown
 from tap.config import LinkConfig
 from tap.config.config import MAX_CONNECTIONS, Config, Ui
 from tap.config.option import declared
-from tap.console.lines import LineWriter, json_lines, log_lines, trouble_lines
 from tap.console.live import LiveView
 from tap.console.sentences import sentence
 from tap.console.stderr import say
@@ -31,7 +29,7 @@ from tap.console.terminal import Terminal
 from tap.console.trouble import LoopTrouble
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.relay.transparent import rule
-from tap.replication.events import Ack, Event, MasterUnreachable
+from tap.replication.events import MasterUnreachable
 from tap.tap import Tap
 from tap.url import Address
 
@@ -126,16 +124,7 @@ async def _run(tap: Tap, console: Terminal, beside: Beside | None) -> None:
     ui = tap.config.ui
     with contextlib.ExitStack() as viewers:
         if ui != "live":
-            views: dict[str, tuple[Callable[[TextIO], LineWriter], TextIO | None, tuple[type[Event], ...]]] = {
-                "log": (log_lines, sys.stdout, (Ack,)),
-                "json": (json_lines, sys.stdout, ()),
-                "none": (trouble_lines, sys.stderr, COUNTLESS),
-            }
-            view, out, without = views[ui]
-            if out is not None:
-                lines = view(out)
-                tap.bus.subscribe(lines, without=without, inbox=lines.inbox)
-                viewers.enter_context(written(lines) if out is sys.stdout else contextlib.closing(lines))
+            viewers.enter_context(lines_shown(tap.bus, ui))
             if ui != "log":  # which says it itself
                 tap.bus.subscribe(_warn_of_master, without=COUNTLESS)
         await _relay(tap, ui, console, stop, viewers, beside)

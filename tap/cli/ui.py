@@ -3,15 +3,19 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from typing import TextIO
 
 import typer
 
+from tap.bus import COUNTLESS, Bus
 from tap.cli.stdout import leave_stdout
 from tap.config.config import Ui
-from tap.console.lines import LineWriter
+from tap.console.lines import LineWriter, json_lines, log_lines, trouble_lines
 from tap.console.terminal import Terminal
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.replication.events import Ack, Event
 
 
 def chosen(ui: Ui, console: Terminal) -> Ui:
@@ -22,6 +26,24 @@ def chosen(ui: Ui, console: Terminal) -> Ui:
     if ui == "live" and not drawable:
         raise ConfigError("--ui live draws on a terminal, and stdout is not one that can be drawn on; use --ui log")
     return ui
+
+
+@contextlib.contextmanager
+def lines_shown(bus: Bus, ui: Ui) -> Iterator[None]:
+    """Write the lines of --ui log, json or none from here to the end."""
+    views: dict[str, tuple[Callable[[TextIO], LineWriter], TextIO | None, tuple[type[Event], ...]]] = {
+        "log": (log_lines, sys.stdout, (Ack,)),
+        "json": (json_lines, sys.stdout, ()),
+        "none": (trouble_lines, sys.stderr, COUNTLESS),
+    }
+    view, out, without = views[ui]
+    if out is None:
+        yield
+        return
+    lines = view(out)
+    bus.subscribe(lines, without=without, inbox=lines.inbox)
+    with written(lines) if out is sys.stdout else contextlib.closing(lines):
+        yield
 
 
 @contextlib.contextmanager

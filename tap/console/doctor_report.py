@@ -162,7 +162,7 @@ def _server(server: ServerFacts) -> dict[str, Any]:
     }
 
 
-class Watching:
+class WatchingBar:
     """A bar on stderr for the seconds that the master is watched, if that is a terminal."""
 
     def __init__(self, seconds: float) -> None:
@@ -181,7 +181,7 @@ class Watching:
     def advance(self, seconds: float) -> None:
         self._progress.update(self._task, completed=seconds)
 
-    def __enter__(self) -> Watching:
+    def __enter__(self) -> WatchingBar:
         if self._progress.console.is_terminal:
             self._progress.start()
         return self

@@ -91,6 +91,7 @@ TIMELINE = (
     events.FaultExpired,
     events.RecordingStopped,
     events.RecordingGap,
+    events.PacketsLost,
     events.ObserverTrouble,
     events.Verdict,
     events.VerdictOver,

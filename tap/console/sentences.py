@@ -67,6 +67,7 @@ _ALARMING = (
     events.FaultFired,
     events.RecordingStopped,
     events.RecordingGap,
+    events.PacketsLost,
     events.ObserverTrouble,
     events.EventsDropped,
     events.Verdict,
@@ -319,7 +320,27 @@ def _fault_expired(event: events.FaultExpired) -> str:
 def _recording_gap(event: events.RecordingGap) -> str:
     offsets = "" if event.from_offset is None else f", offsets {event.from_offset} to {event.to_offset}"
     where = f"bytes {event.start} to {event.end} from the {event.side.value}{offsets}"
-    return f"NOT RECORDED: {size(event.bytes)}, {where}"
+    costs = [_COSTS[one] for one in event.lacks if one in _COSTS]
+    return "; ".join([f"NOT RECORDED: {size(event.bytes)}, {where}", *costs])
+
+
+_COSTS = {
+    "commands": "counts of commands are lower bounds",
+    "db": "the db is unknown until the next SELECT",
+    "keys": "the count of keys is a lower bound",
+    "checksum": "the RDB's checksum is unknown",
+    "handshake": "parts of the handshake are unknown",
+    "acks": "some ACKs are missing",
+}
+
+
+def _of_ports(ports: tuple[int, ...]) -> str:
+    return f", port {' and '.join(map(str, ports))}" if ports else ""
+
+
+def _packets_lost(event: events.PacketsLost) -> str:
+    total = "" if event.count == event.total else f", {event.total} so far"
+    return f"PACKETS LOST: the kernel dropped {event.count} packets before they could be read{total}"
 
 
 def _verdict(event: events.Verdict) -> str:
@@ -411,6 +432,8 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.FaultExpired: _fault_expired,
     events.RecordingStopped: lambda event: f"RECORDING HELD UP: {event.text}. Bytes still flow, and may go unrecorded",
     events.RecordingGap: _recording_gap,
+    events.Watching: lambda event: f"watching {event.source}{_of_ports(event.ports)}",
+    events.PacketsLost: _packets_lost,
     events.ObserverTrouble: lambda event: f"{event.observer}: {event.text}",
     events.EventsDropped: _dropped,
     events.Verdict: _verdict,

@@ -9,6 +9,7 @@ attachment        steps in between, and out again
 attach_state      the file that says how to give a replica back
 resync_forecast   whether the master will continue where a replica stops
 comparison/       are two data sets equal, and if not, which keys differ: servers, RDBs, append-only files, recordings
+watching/         what happens between a replica and its master, from packets alone
 doctor/           what is wrong with a master and its replicas, and which commands mend it
 """
 

@@ -72,7 +72,7 @@ class Played:
         if state is not None:
             self._stand(state)
         elif not self._sides.is_undecided:
-            peer_address, master_address = self._ends()
+            peer_address, master_address = self.ends
             self._say(events.LinkOpened(peer=peer_address, master=master_address))
         for comment in said:
             self.announce(comment)
@@ -103,6 +103,24 @@ class Played:
             self.conversation.lost(Side.MASTER, f"the recording states an impossible state of it: {error}")
         if self.conversation.phase in (Phase.STREAM, Phase.LOADING):
             self._acks = RequestFinder()
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether its events are reported: it replicates, or a tap recorded it."""
+        return self._report.is_released
+
+    @property
+    def opened_at(self) -> float | None:
+        """Seconds since the epoch; None if its beginning was not captured."""
+        return self._opened_at
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The addresses of replica and master."""
+        if self._said_ends is not None:
+            return self._said_ends
+        ends = self.connection.ends
+        return str(self.peer), str(ends[1] if self.peer == ends[0] else ends[0])
 
     def go_on(self, state: LinkState) -> None:
         """Take over what is not known here from the state that the tap recorded at this position."""
@@ -403,7 +421,8 @@ class Played:
         if side is Side.REPLICA:
             conversation = self.conversation
             begin = self._replica_position
-            self._tell_gap(Side.REPLICA, begin, begin + size, None, is_cut)
+            lacks = ("handshake",) if conversation.stream is None and not conversation.is_in_rdb else ("acks",)
+            self._tell_gap(Side.REPLICA, begin, begin + size, None, is_cut, lacks)
             self._gaps.gap(Side.REPLICA, begin, begin + size)
             conversation.skip_from_replica(begin + size - conversation.from_replica)
             self._acks = RequestFinder()
@@ -422,7 +441,7 @@ class Played:
         if self._rejoining is None and (
             conversation.skip_replies(size) or (was_beginning and not conversation.is_in_rdb)
         ):
-            self._tell_gap(Side.MASTER, begin, begin + size, None, is_cut)
+            self._tell_gap(Side.MASTER, begin, begin + size, None, is_cut, ("handshake",))
             if not omits:
                 self._gaps.gap_in_replies(begin, begin + size, conversation.replid, offsets)
             if was_beginning:
@@ -430,7 +449,7 @@ class Played:
             return
         in_rdb = 0 if self._rejoining is not None else conversation.skip_in_rdb(size)
         if in_rdb:
-            self._tell_gap(Side.MASTER, begin, begin + in_rdb, None, is_cut)
+            self._tell_gap(Side.MASTER, begin, begin + in_rdb, None, is_cut, ("keys", "checksum"))
             is_sure = not conversation.is_in_rdb or (conversation.rdb is not None and conversation.rdb.size is not None)
             self._gaps.gap_in_rdb(begin, begin + in_rdb, conversation.replid, offsets, is_sure=is_sure)
             begin, size = begin + in_rdb, size - in_rdb
@@ -446,7 +465,7 @@ class Played:
             before = Rejoining(conversation.from_master, conversation.offset, conversation.replid)
             stream.compares_acks = False
             stream.end()
-        self._tell_gap(Side.MASTER, begin, begin + size, before.offset, is_cut)
+        self._tell_gap(Side.MASTER, begin, begin + size, before.offset, is_cut, ("commands", "db"))
         self._rejoining = before.after_gap(size)
 
     def unmatch(self, end: int) -> None:
@@ -471,7 +490,9 @@ class Played:
         waiting = 0 if self._acks is None else self._acks.skipped + self._acks.kept
         return self.conversation.from_replica + waiting
 
-    def _tell_gap(self, side: Side, begin: int, end: int, offset: int | None, is_cut: bool) -> None:
+    def _tell_gap(
+        self, side: Side, begin: int, end: int, offset: int | None, is_cut: bool, lacks: tuple[str, ...]
+    ) -> None:
         if not self.is_ours:  # in a recording the tap's comment reports it
             self._say(
                 events.RecordingGap(
@@ -482,6 +503,7 @@ class Played:
                     from_offset=offset,
                     to_offset=None if offset is None else offset + end - begin,
                     is_cut=is_cut,
+                    lacks=lacks,
                 )
             )
 
@@ -603,7 +625,7 @@ class Played:
 
     def _facts(self, offset: int | None) -> Link:
         conversation = self.conversation
-        peer, master = self._ends()
+        peer, master = self.ends
         return Link(
             name=self.name,
             connection=self.number,
@@ -621,13 +643,6 @@ class Played:
             full_resyncs=self._resyncs[events.FullResync.kind],
             partial_resyncs=self._resyncs[events.PartialResync.kind],
         )
-
-    def _ends(self) -> tuple[str, str]:
-        """The addresses of replica and master."""
-        if self._said_ends is not None:
-            return self._said_ends
-        ends = self.connection.ends
-        return str(self.peer), str(ends[1] if self.peer == ends[0] else ends[0])
 
 
 def resume(

@@ -45,7 +45,7 @@ class Player:
     every_command, every_key, max_command: see Conversation. at_once: report each command when it came. Otherwise it is
     reported after the start of its stream, as by the tap; beside an RDB on a connection of its own, that can be minutes
     later. ended: called with each connection that replicates, or that a tap recorded, once it has ended. until:
-    nanoseconds; later packets are ignored.
+    nanoseconds; later packets are ignored. wants: see Conversation.
 
     connections: number of TCP connections. replicating, recorded: how many of them replicate, and how many a tap
     recorded. cuts: packets that were cut short. tls: connections that cannot be read. account: what was not reported.
@@ -63,6 +63,7 @@ class Player:
         watch: ByteObserver | None = None,
         ended: Callable[[Link], None] | None = None,
         until: int | None = None,
+        wants: Callable[[type[events.Event]], bool] = lambda kind: True,
     ) -> None:
         self._tell = tell
         self._count = count
@@ -72,6 +73,7 @@ class Player:
         self._every_command = every_command
         self._every_key = every_key
         self._max_command = max_command
+        self._wants = wants
         self.at_once = at_once
         self._layers = Layers()
         self.cuts = CutPackets()
@@ -103,6 +105,11 @@ class Player:
     def remark(self, text: str, kind: str = "remarks") -> None:
         """Add, once, a remark on the capture that makes no answer incomplete. See Account."""
         self.account.remark(text, kind)
+
+    @property
+    def links(self) -> list[Played]:
+        """The open connections that replicate, as far as this is known, and those that a tap recorded; oldest first."""
+        return [link for link in self._links.values() if link.is_reported]
 
     @property
     def unread(self) -> dict[str, int]:
@@ -327,6 +334,7 @@ class Player:
             every_key=self._every_key,
             max_command=self._max_command,
             tell_heads=None if self._count is None else link.count,
+            wants=self._wants,
         )
         # A tap reports acknowledgements ahead of the master; the recorded bytes may lack what the ACK is about. It also
         # reports that a replica has caught up; a recording does not say when the tap could not read.

@@ -768,6 +768,32 @@ class FaultExpired(Event):
     bytes: int
 
 
+# ---- a capture (reported by operate/watching/) ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching(Event):
+    """From now on packets are read.
+
+    source: the interface, file or pipe. ports: those that are captured; empty for a file or pipe.
+    """
+
+    source: str
+    ports: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketsLost(Event):
+    """The kernel dropped packets before they could be read, because the machine did not keep up.
+
+    count: since the last such event. total: since the start. Which bytes are missing follows as recording_gap, except for
+    connections whose packets were all dropped.
+    """
+
+    count: int
+    total: int
+
+
 # ---- the recording (reported by recorder/ and recording/) ----
 
 
@@ -783,7 +809,9 @@ class RecordingGap(WireEvent):
     """Bytes start <= i < end from *side* were sent and are not in the recording.
 
     from_offset, to_offset: the replication offsets before and after these bytes, None if the bytes are not of the stream.
-    is_cut: the capture stored only the beginning of the packet.
+    is_cut: the capture stored only the beginning of the packet. lacks: what is less well known in consequence: counts of
+    "commands" and of "keys" are lower bounds, the "db" is unknown until the next SELECT, the "checksum" of the RDB is
+    unknown, requests and replies of the "handshake" are missing, "acks" are missing.
     """
 
     side: Side
@@ -791,6 +819,7 @@ class RecordingGap(WireEvent):
     from_offset: int | None
     to_offset: int | None
     is_cut: bool = False
+    lacks: tuple[str, ...] = ()
 
 
 # ---- observers (reported by observers/) ----

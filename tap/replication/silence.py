@@ -100,6 +100,10 @@ class Silence:
         self._master = _Side(Side.MASTER, at)
         self._replica = _Side(Side.REPLICA, at)
 
+    def follow(self, conversation: Conversation) -> None:
+        """Go on with another conversation that reads the same connection, as after a gap in a capture."""
+        self._conversation = conversation
+
     # ---- the present state ----
 
     def seconds(self, side: Side, at: float) -> float | None:

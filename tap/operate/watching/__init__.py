@@ -1,0 +1,12 @@
+"""What a tap says of a pair, from its packets alone: nothing stands in between, and no byte passes through this process.
+
+    tcpdump ──┐                                                ┌─ live view, lines, JSON
+    pipe    ──┼─> PacketFeed ──> Player ──> Onlooker's bus ────┼─ StatsD, scripts
+    file    ──┘   (a thread)     (recording/)                  └─ recording
+
+onlooker        the whole, with the interface of a tap: a bus, status(), observers
+packet_feed     from a blocking source to the event loop, at the speed of the slower one
+tcpdump         captures on an interface, as a child process
+capture_file    reads a file or pipe that another program writes
+silences        which side of a connection is silent for longer than it should be
+"""
