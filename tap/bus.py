@@ -169,21 +169,34 @@ class Inbox:
 
 def memory_of(value: Any) -> int:
     """The number of bytes and characters in the strings of an event, or of a part of one."""
-    if isinstance(value, Command):
-        return value.end - value.start - value.omitted_bytes
-    if isinstance(value, RdbKey):
-        return len(value.key)
-    if isinstance(value, Ack):
-        return 0
-    if isinstance(value, str | bytes):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(memory_of(key) + memory_of(one) for key, one in value.items())
-    if isinstance(value, tuple):
-        return sum(map(memory_of, value))
-    if is_dataclass(value):
-        return sum(memory_of(getattr(value, one.name)) for one in fields(value))
-    return 0
+    kind = type(value)
+    if kind not in _MEASURES:
+        _MEASURES[kind] = _measure(kind)
+    measure = _MEASURES[kind]
+    return 0 if measure is None else measure(value)
+
+
+def _measure(kind: type) -> Callable[[Any], int] | None:
+    """What measures values of this class; None if they hold no strings."""
+    if issubclass(kind, Command):
+        return lambda command: command.end - command.start - command.omitted_bytes
+    if issubclass(kind, RdbKey):
+        return lambda key: len(key.key)
+    if issubclass(kind, Ack):
+        return None
+    if issubclass(kind, str | bytes):
+        return len
+    if issubclass(kind, Mapping):
+        return lambda mapping: sum(memory_of(key) + memory_of(one) for key, one in mapping.items())
+    if issubclass(kind, tuple):
+        return lambda parts: sum(map(memory_of, parts))
+    if is_dataclass(kind):
+        names = [one.name for one in fields(kind)]
+        return lambda record: sum(memory_of(getattr(record, name)) for name in names)
+    return None
+
+
+_MEASURES: dict[type, Callable[[Any], int] | None] = {}
 
 
 class Bus:

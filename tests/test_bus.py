@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tap.bus import COUNTLESS, EVENT_BYTES, INBOX_BYTES, INBOX_EVENTS, LAST_RESORT_BYTES, Bus, Inbox, Told
+from tap.bus import COUNTLESS, EVENT_BYTES, INBOX_BYTES, INBOX_EVENTS, LAST_RESORT_BYTES, Bus, Inbox, Told, memory_of
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event
@@ -137,6 +137,14 @@ def test_events_missing_at_the_end_are_reported_with_the_time_of_the_first() -> 
     assert last.event == events.EventsDropped(count=2, by_kind={"ack": 1, "command": 1})
     assert began <= last.time <= ended
     assert (last.link, last.connection, last.replica) == ("", 0, "")
+
+
+def test_the_strings_of_an_event_are_measured_wherever_they_are() -> None:
+    reason = events.Reason(code="first_sync", text="four", causes=("one", "two"))
+    assert memory_of(reason) == len("first_syncfourwireonetwo")
+    assert memory_of(events.Listening(address="1234:1", host="1234", port=1, master=None)) == 10
+    assert memory_of((reason, {"key": b"12", "other": 1}, None)) == memory_of(reason) + len("key12other")
+    assert memory_of(events.Ack(start=0, end=1, offset=2, fsynced=None, lag_bytes=0, lag_seconds=0.0)) == 0
 
 
 def test_large_commands_wait_in_bounded_memory() -> None:
