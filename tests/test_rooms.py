@@ -337,6 +337,7 @@ TESTED_ELSEWHERE = {
     "rdb/states.py": "rdb/test_tokens.py",
     "redaction/grammars.py": "redaction/test_redactor.py",
     "recording/link.py": "recording/test_recording.py",
+    "recording/batch.py": "recording/test_stats.py",
     "recording/byte_observer.py": "recording/test_history.py",
     "recording/copying.py": "recording/test_history.py",
     "recording/played.py": "recording/test_player.py",

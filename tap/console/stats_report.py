@@ -14,7 +14,8 @@ from tap.console.figures import seconds, size
 from tap.console.sentences import argument, sentence
 from tap.console.terminal import Words
 from tap.key_groups import KeyGroup
-from tap.recording.stats import MARKED, Frequent, LinkStats, Stats
+from tap.recording.frequent_keys import Frequent
+from tap.recording.stats import MARKED, LinkStats, Stats
 from tap.replication import events
 from tap.replication.events import Event
 

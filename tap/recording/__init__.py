@@ -31,7 +31,8 @@ Beside that way:
     choice, inventory         which part of that is meant; which links, dbs and commands there are, when nothing fits
     question                  what is asked of a recording as a whole, and what the answer lacks
     filters, moments          which part of it: links, keys, offsets; times
-    stats                     an answer in bounded memory
+    stats                     an answer in bounded memory, from batches of commands (batch.py)
+    traffic, frequent_keys    its parts: bytes over time; the keys of most weight
 """
 
 from typing import TYPE_CHECKING, Any

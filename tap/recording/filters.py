@@ -11,10 +11,10 @@ from typing import Any
 
 from tap.bus import Told
 from tap.glob import matcher
+from tap.recording.batch import Batch
 from tap.recording.inventory import Inventory
 from tap.recording.missing import Account, Missing
 from tap.recording.moments import Length, Moment, check_order, outside
-from tap.recording.stats import Batch
 from tap.replication import keyspecs
 from tap.replication.dbs import EVERY_DB, REACHING, Place, reach
 from tap.replication.events import Ack, Command

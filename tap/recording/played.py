@@ -9,6 +9,7 @@ from tap.bus import Told
 from tap.capture.assembly import Assembler, Ended, Item
 from tap.capture.tcp_connection import TcpConnection
 from tap.recording.announcements import Announcements
+from tap.recording.batch import Batch
 from tap.recording.boundary import RequestFinder
 from tap.recording.comments import NOT_UNDERSTOOD, Comment, LinkState, OpeningComment
 from tap.recording.gap_tracker import GapTracker
@@ -19,7 +20,6 @@ from tap.recording.playing import Playing
 from tap.recording.rejoining import Rejoined, Rejoining
 from tap.recording.role_evidence import Missed, RoleEvidence, RoleVerdict, may_be_a_stream
 from tap.recording.sides import Sides
-from tap.recording.stats import Batch
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Role, Side

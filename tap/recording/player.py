@@ -17,6 +17,7 @@ from tap.capture.pcapng import Packet
 from tap.capture.segments import ACK, SYN
 from tap.capture.tcp_connection import TcpConnection
 from tap.capture.tls import TlsConnections, TlsFinder
+from tap.recording.batch import Batch
 from tap.recording.byte_observer import ByteObserver
 from tap.recording.comments import Comment, LinkState, parse
 from tap.recording.link import Link
@@ -24,7 +25,6 @@ from tap.recording.missing import Account, Missing
 from tap.recording.played import Played, resume
 from tap.recording.playing import Connected
 from tap.recording.role_evidence import Missed
-from tap.recording.stats import Batch
 from tap.recording.ticking import Ticking
 from tap.replication import events
 from tap.replication.conversation import Conversation

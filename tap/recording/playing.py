@@ -8,10 +8,10 @@ from typing import Protocol
 from tap.bus import Told
 from tap.capture.segments import Endpoint
 from tap.capture.tcp_connection import TcpConnection
+from tap.recording.batch import Batch
 from tap.recording.byte_observer import ByteObserver
 from tap.recording.link import Link
 from tap.recording.missing import Account
-from tap.recording.stats import Batch
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event
 from tap.replication.heads import Head

@@ -9,12 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from tap.bus import Told
+from tap.recording.batch import Batch
 from tap.recording.filters import Filters
 from tap.recording.missing import Joins, Missing
 from tap.recording.player import Player
 from tap.recording.reader import nothing
 from tap.recording.seen_commands import SeenCommands
-from tap.recording.stats import Batch, Stats
+from tap.recording.stats import Stats
 from tap.replication.events import Command, Side
 from tap.verdict.loops import judging
 

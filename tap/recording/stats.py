@@ -1,32 +1,28 @@
 """Statistics of a recording's command streams, in bounded memory. Reads no files and renders nothing.
 
-Rates are kept in time slots whose width doubles whenever there are too many of them. Keys are counted exactly until there
-are too many to keep; then the rarest are dropped, many at a time. A key that comes (back) later may have come up to as
-often as the dropped ones, so its count carries that error: Space-Saving (Metwally and others, 2005), in batches.
-Groups of keys are counted in key_groups.py.
+Rates over time are in traffic.py, the keys of most weight in frequent_keys.py, groups of keys in key_groups.py.
 """
 
 from __future__ import annotations
 
 import heapq
-import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tap.bus import Told
 from tap.key_groups import KeyGroup, KeyGroups, containers
+from tap.recording.batch import Batch
+from tap.recording.frequent_keys import DbKey, Frequent
 from tap.recording.missing import Missing
 from tap.recording.seen_commands import SeenCommands
+from tap.recording.traffic import Busiest, TrafficCourse
 from tap.replication import events
 from tap.replication.events import Event, Role, as_text
-from tap.replication.heads import OTHER, Head
+from tap.replication.heads import OTHER
 
-MAX_KEYS = 100_000  # counted at a time
 KEY_SIZE = 256  # leading bytes that distinguish keys
-MAX_SLOTS = 4096
-SLOT_SECONDS = 0.001  # of the first slots
 MAX_NAMES = 1000
 MAX_GROUPS = 20  # rows of the table of groups
 MAX_HAPPENED = 20  # events of each kind that are kept, the newest ones
@@ -45,25 +41,6 @@ MARKED: tuple[type[Event], ...] = (
     events.AckAheadOfMaster,
     events.ReplicaTalkedBack,
 )
-
-DbKey = tuple[int | None, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Commands of one connection that came at once.
-
-    time: seconds since the epoch. replid: of their history. base: the offset before the first byte of their stream. Both
-    are None if unknown. previous: the ID of this history up to *base*, if it was a different one.
-    """
-
-    time: float
-    link: str
-    connection: int
-    replid: str | None
-    base: int | None
-    heads: list[Head]
-    previous: str | None = None
 
 
 # Returns the part of a batch that was asked for; None for another link or time. The bool: these commands are new.
@@ -85,126 +62,6 @@ class Large:
     db: int | None = field(compare=False)
     name: str = field(compare=False)
     key: bytes | None = field(compare=False)
-
-
-class Frequent:
-    """The keys of most weight. error: upper bound on the weight of any dropped key; 0 while all are kept."""
-
-    def __init__(self, limit: int = MAX_KEYS) -> None:
-        self._limit = limit
-        self._counts: dict[DbKey, int] = {}  # weight since the key was (last) added
-        self._missed: dict[DbKey, int] = {}  # upper bound on its weight before that, if not 0
-        self.error = 0
-
-    def add(self, weighed: Iterable[tuple[DbKey, int]]) -> None:
-        counts = self._counts
-        for key, weight in weighed:
-            if key in counts:
-                counts[key] += weight
-                continue
-            counts[key] = weight
-            if self.error:
-                self._missed[key] = self.error
-            if len(counts) > 2 * self._limit:
-                self._forget()
-
-    def _forget(self) -> None:
-        """Drop keys down to the limit. This is rare enough to cost next to nothing per key."""
-        counts, missed = self._counts, self._missed
-        most = {key: count + missed.get(key, 0) for key, count in counts.items()} if missed else dict(counts)
-        self.error = sorted(most.values())[-self._limit - 1]
-        for key, weight in most.items():
-            if weight <= self.error:
-                del counts[key]
-                missed.pop(key, None)
-
-    def top(self, number: int) -> list[tuple[DbKey, int, int]]:
-        """The heaviest keys, as (key, weight, upper bound on what the weight lacks)."""
-        top = heapq.nlargest(number, self._counts.items(), key=lambda item: item[1])
-        return [(key, weight, self._missed.get(key, 0)) for key, weight in top]
-
-    def __len__(self) -> int:
-        return len(self._counts)
-
-
-@dataclass(slots=True)
-class Slot:
-    """A stretch of time. marks: a bit for each kind of event in MARKED that happened."""
-
-    bytes: float = 0
-    commands: float = 0
-    marks: int = 0
-
-
-class TrafficCourse:
-    """Traffic over time. begin: when the first slot begins. seconds: width of each slot."""
-
-    def __init__(self) -> None:
-        self.begin = 0.0
-        self.seconds = SLOT_SECONDS
-        self.slots: list[Slot] = []
-
-    def at(self, time: float) -> Slot:
-        """The slot of that time; for a time before the first slot, the first."""
-        if not self.slots:
-            self.begin = time
-        number = max(0, int((time - self.begin) / self.seconds))
-        while number >= MAX_SLOTS:
-            self._halve()
-            number //= 2
-        while len(self.slots) <= number:
-            self.slots.append(Slot())
-        return self.slots[number]
-
-    def _halve(self) -> None:
-        """Merge the slots in pairs."""
-        if len(self.slots) % 2:
-            self.slots.append(Slot())
-        pairs = zip(self.slots[::2], self.slots[1::2], strict=True)
-        self.slots = [Slot(a.bytes + b.bytes, a.commands + b.commands, a.marks | b.marks) for a, b in pairs]
-        self.seconds *= 2
-
-    def over(self, end: float, number: int) -> list[Slot]:
-        """The time from begin to end in *number* parts; the traffic of a slot is spread evenly over it."""
-        parts = [Slot() for _ in range(number)]
-        width = (max(0.0, end - self.begin) or self.seconds) / number
-        for place, slot in enumerate(self.slots):
-            if not (slot.commands or slot.marks):
-                continue
-            first = place * self.seconds / width
-            last = max(first, min((place + 1) * self.seconds / width, number))
-            parts[min(int(first), number - 1)].marks |= slot.marks
-            if last == first:
-                first, last = number - 1, number
-            for part in range(int(first), min(math.ceil(last), number)):
-                share = (min(last, part + 1) - max(first, part)) / (last - first)
-                parts[part].bytes += slot.bytes * share
-                parts[part].commands += slot.commands * share
-        return parts
-
-
-class Busiest:
-    """The busiest second; seconds are counted from the first command on."""
-
-    def __init__(self) -> None:
-        self.bytes = self.commands = 0
-        self.bytes_at = self.commands_at = 0.0
-        self._begin: float | None = None
-        self._second = 0
-        self._bytes = self._commands = 0
-
-    def add(self, time: float, size: int, commands: int) -> None:
-        if self._begin is None:
-            self._begin = time
-        second = int(time - self._begin)
-        if second > self._second:
-            self._second, self._bytes, self._commands = second, 0, 0
-        self._bytes += size
-        self._commands += commands
-        if self._bytes > self.bytes:
-            self.bytes, self.bytes_at = self._bytes, self._begin + self._second
-        if self._commands > self.commands:
-            self.commands, self.commands_at = self._commands, self._begin + self._second
 
 
 class LinkStats:

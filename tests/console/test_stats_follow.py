@@ -9,7 +9,8 @@ import pytest
 from tap.console import stats_follow as module
 from tap.console.stats_follow import drawn, in_lines, picture
 from tap.console.terminal import Terminal
-from tap.recording.stats import Batch, Stats
+from tap.recording.batch import Batch
+from tap.recording.stats import Stats
 from tap.replication.heads import Head
 
 

@@ -13,7 +13,9 @@ from tap.console.stats_report import groups, report
 from tap.console.terminal import Terminal
 from tap.key_groups import KeyGroup
 from tap.recording import stats
-from tap.recording.stats import Batch, Stats
+from tap.recording.batch import Batch
+from tap.recording.frequent_keys import Frequent
+from tap.recording.stats import Stats
 from tap.replication import events
 from tap.replication.heads import Head
 from tests.relay.wire import REPLID
@@ -95,7 +97,7 @@ def test_the_chart_is_highest_where_most_came_and_marks_are_below() -> None:
 def test_keys_that_cannot_all_be_counted_are_marked() -> None:
     found = Stats()
     link = stats.LinkStats(10)
-    link.writes_of = stats.Frequent(10)
+    link.writes_of = Frequent(10)
     found.links["main"] = link
     heads = [(number, 30, 0, "SET", (b"key:%d" % number,), ()) for number in range(1, 100)]
     link.take(Batch(BEGIN, "main", 1, None, None, heads))  # type: ignore[arg-type]

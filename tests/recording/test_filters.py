@@ -9,9 +9,9 @@ import pytest
 
 from tap.bus import Told
 from tap.errors import ConfigError
+from tap.recording.batch import Batch
 from tap.recording.filters import Filters
 from tap.recording.missing import Account, Missing
-from tap.recording.stats import Batch
 from tap.replication import events
 from tap.replication.dbs import EVERY_DB
 from tap.replication.heads import Head

@@ -13,21 +13,11 @@ from hypothesis import strategies as st
 from tap.bus import Told
 from tap.capture.pcapng import Packet
 from tap.recording import stats as module
+from tap.recording.batch import Batch
 from tap.recording.missing import Missing
 from tap.recording.player import Player
 from tap.recording.reader import play
-from tap.recording.stats import (
-    KEY_SIZE,
-    MAX_HAPPENED,
-    MAX_SLOTS,
-    SLOT_SECONDS,
-    Batch,
-    Busiest,
-    DbKey,
-    Frequent,
-    Stats,
-    TrafficCourse,
-)
+from tap.recording.stats import KEY_SIZE, MAX_HAPPENED, Stats
 from tap.replication import events
 from tap.replication.events import Role
 from tap.replication.heads import OTHER, Head
@@ -35,130 +25,6 @@ from tests.recording.support import config
 from tests.recording.wires import Wire
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
 from tests.support import Servers, TapThread, client, follow, is_up, level, master_offset, wait_until
-
-DAY = 86400.0
-
-# ---- parts ----
-
-
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 5)), max_size=300), st.integers(1, 8))
-def test_a_key_weighs_what_is_stated_or_a_little_more(weighed: list[tuple[int, int]], limit: int) -> None:
-    exact: Counter[DbKey] = Counter()
-    frequent = Frequent(limit)
-    for number, weight in weighed:
-        key: DbKey = (0, b"%d" % number)
-        exact[key] += weight
-        frequent.add([(key, weight)])
-        assert len(frequent) <= 2 * limit
-    told = frequent.top(100)
-    assert [weight for _, weight, _ in told] == sorted((weight for _, weight, _ in told), reverse=True)
-    for one, weight, missed in told:
-        assert weight <= exact[one] <= weight + missed
-    kept = {key for key, _, _ in told}
-    assert all(weight <= frequent.error for key, weight in exact.items() if key not in kept)
-    assert frequent.error <= exact.total() / limit
-    if len(exact) <= 2 * limit:
-        assert dict(exact) == {key: weight for key, weight, missed in told if not missed}
-
-
-TIMES = st.floats(0, 7 * DAY, allow_nan=False)
-
-
-@given(st.lists(st.tuples(TIMES, st.integers(1, 10**9)), min_size=1, max_size=50), st.integers(1, 200))
-def test_nothing_in_the_course_is_lost(came: list[tuple[float, int]], columns: int) -> None:
-    came.sort()
-    course = TrafficCourse()
-    for time, size in came:
-        slot = course.at(time)
-        slot.bytes += size
-        slot.commands += 1
-    assert len(course.slots) <= MAX_SLOTS
-    end = max(came[-1][0], came[0][0] + 1)
-    parts = course.over(end, columns)
-    assert len(parts) == columns
-    assert sum(part.bytes for part in parts) == pytest.approx(sum(size for _, size in came))
-    assert sum(part.commands for part in parts) == pytest.approx(len(came))
-
-
-def test_a_single_moment_has_a_course() -> None:
-    course = TrafficCourse()
-    course.at(5.0).bytes += 7
-    course.at(5.0).commands += 1
-    assert sum(part.bytes for part in course.over(5.0, 10)) == pytest.approx(7)
-
-
-def test_a_burst_in_the_middle_of_a_week_is_visible_in_the_chart() -> None:
-    course = TrafficCourse()
-    for time, size in ((0.0, 1), (3.5 * DAY, 1000), (7 * DAY, 1)):
-        slot = course.at(time)
-        slot.bytes += size
-        slot.commands += 1
-    parts = course.over(7 * DAY, 70)
-    assert max(range(70), key=lambda place: parts[place].bytes) in (34, 35)
-
-
-def test_the_busiest_second_is_exact_however_long_it_took() -> None:
-    busiest = Busiest()
-    for second in range(1000):
-        for tenth in range(10):
-            busiest.add(second + tenth / 10, 500 if second == 700 else 10, 1 if second == 700 else 2)
-    assert (busiest.bytes, busiest.bytes_at) == (5000, 700)
-    assert (busiest.commands, busiest.commands_at) == (20, 0)
-
-
-def test_a_course_of_two_moments_is_spread_over_their_slots_alone() -> None:
-    course = TrafficCourse()
-    for time, size in ((10.0, 4), (10.5, 6)):
-        slot = course.at(time)
-        slot.bytes, slot.commands, slot.marks = size, 1, size
-    assert len(course.slots) == 501
-    parts = course.over(11.0, 4)
-    assert [part.bytes for part in parts] == [4, 0, 6, 0]
-    assert [part.commands for part in parts] == [1, 0, 1, 0]
-    assert [part.marks for part in parts] == [4, 0, 6, 0]
-    assert course.at(3.0) is course.slots[0]
-
-
-def test_a_slot_over_two_parts_is_shared_by_time() -> None:
-    course = TrafficCourse()
-    course.seconds = 1.0
-    slot = course.at(0.0)
-    slot.bytes, slot.commands = 10, 20
-    assert [(part.bytes, part.commands) for part in course.over(2.5, 5)] == [(5, 10), (5, 10), (0, 0), (0, 0), (0, 0)]
-    last = course.at(4.0)
-    last.bytes, last.commands, last.marks = 3, 1, 2
-    assert [(part.bytes, part.marks) for part in course.over(4.0, 2)] == [(10, 0), (3, 2)]  # at the very end
-
-
-def test_slots_grow_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SLOTS", 4)
-    course = TrafficCourse()
-    for number in range(9):
-        slot = course.at(1.0 + number * SLOT_SECONDS * 1.0001)
-        slot.bytes, slot.marks = slot.bytes + 1, slot.marks | 1 << number
-    assert course.seconds == 4 * SLOT_SECONDS
-    assert [(one.bytes, one.marks) for one in course.slots] == [(4, 0b1111), (4, 0b11110000), (1, 0b100000000)]
-
-
-def test_the_busiest_second_begins_with_the_first_command() -> None:
-    busiest = Busiest()
-    for time, size in ((10.5, 3), (11.4, 3), (11.5, 4), (12.4, 1), (12.6, 6), (20.0, 6)):
-        busiest.add(time, size, 1)
-    assert (busiest.bytes, busiest.bytes_at, busiest.commands, busiest.commands_at) == (6, 10.5, 2, 10.5)
-
-
-@pytest.mark.parametrize(("limit", "kept", "error"), [(2, {2: 9, 4: 5}, 4), (3, {0: 1, 1: 2, 2: 9, 3: 4, 4: 5}, 0)])
-def test_the_rarest_keys_are_dropped_at_twice_the_limit(limit: int, kept: dict[int, int], error: int) -> None:
-    frequent = Frequent(limit)
-    frequent.add([((0, b"%d" % number), weight) for number, weight in enumerate((1, 2, 9, 4, 5))])
-    assert {int(key): weight for (_, key), weight, _ in frequent.top(9)} == kept
-    assert frequent.error == error
-    frequent.add([((0, b"0"), 1)])
-    assert {int(key): missed for (_, key), _, missed in frequent.top(9)}[0] == error
-    for number in range(100):
-        frequent.add([((0, b"%d" % number), number)])
-        assert frequent._missed.keys() <= frequent._counts.keys()  # nothing is kept of a key that was dropped
-
 
 # ---- a link ----
 
