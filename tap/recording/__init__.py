@@ -13,7 +13,8 @@ The way of a packet, from the bytes of a file to a line of `redis-tap show`:
     capture/layers.py      the TCP segment in the packet
     capture/assembly.py    what that segment brings: bytes in order, gaps, beginnings and ends of connections
     recording/played.py    one connection: which end is the replica (sides.py), what may be reported (held_events.py),
-                           where to read on after a gap (rejoining.py), what cannot be reported (gap_tracker.py)
+                           where to read on after a gap (rejoining.py), the offset of a stream whose beginning is not
+                           in the capture (quiet_offset.py), what cannot be reported (gap_tracker.py)
     replication/           the conversation: bytes become events
     console/lines.py       an event becomes a line, if filters.py wants it
 

@@ -17,6 +17,7 @@ from tap.recording.held_events import HeldEvents
 from tap.recording.link import Link
 from tap.recording.missing import Missing
 from tap.recording.playing import Playing
+from tap.recording.quiet_offset import QuietOffset
 from tap.recording.rejoining import Rejoined, Rejoining
 from tap.recording.role_evidence import Missed, RoleEvidence, RoleVerdict, may_be_a_stream
 from tap.recording.sides import Sides
@@ -59,6 +60,7 @@ class Played:
         self._begins = 0  # position of the master's first known byte; above 0 if the beginning was not captured
         self._first_end: tuple[Side, str] | None = None
         self._is_cut = False  # some packets were cut short
+        self._quiet = QuietOffset()
         self._gaps = GapTracker(self._report.lacks, lambda: player.now)
         self._has_ended = False
         self._said_ends = None if opened is None else (opened.peer, opened.master)
@@ -324,6 +326,8 @@ class Played:
         if stream is not None and self._rejoining is None and not self.is_ours:
             stream.compares_acks = not self.connection.lacks(self._sides.master)
         self.conversation.receive_from_replica(data, self._at)
+        if not self.is_ours:
+            self._place_by_acks()
         if self._rejoining is None and self.conversation.has_missed_rdb_end:
             self._lose("the end of the RDB is not in the capture")
         if self._rejoining is None and self.conversation.lacks_answer:
@@ -332,6 +336,28 @@ class Played:
                 return
             self._gaps.end_replies(is_understood=False)
             self._rejoining = Rejoining(self.conversation.from_master)
+
+    def _place_by_acks(self) -> None:
+        """Learn the offset of a stream whose beginning was not captured, once the acknowledgements show it."""
+        conversation, stream, rejoining = self.conversation, self.conversation.stream, self._rejoining
+        acked = conversation.acked if stream is None else stream.acked
+        if acked is None or self.connection.lacks(self._sides.master):
+            return
+        if rejoining is not None:
+            is_at_start = rejoining.offset is None and rejoining.position == rejoining.start
+            if is_at_start and self._quiet.acknowledged(acked, rejoining.start, self._at):
+                self._rejoining = Rejoining(rejoining.start, acked, rejoining.replid, is_boundary=True)
+            return
+        if stream is None or not stream.has_begun or stream.is_broken or stream.offset is not None:
+            return
+        if stream.boundary != self._position or stream.in_transaction:
+            return
+        if self._quiet.acknowledged(acked, self._position, self._at):
+            standing = dataclasses.replace(conversation.standing(), offset=acked)
+            self._leave(conversation)
+            self.conversation = self._player.conversation(self)
+            self._stand_at(standing)
+            self._acks = None  # the replica stands between two acknowledgements
 
     def _is_silent_or_streams(self) -> bool:
         """Whether the master's end sends nothing or a stream; if the acknowledgements were values, it would reply."""

@@ -21,10 +21,16 @@ class Rejoined:
 
 
 class Rejoining:
-    """start, start_offset: position and replication offset of the first byte that is searched. replid: of the stream."""
+    """start, start_offset: position and replication offset of the first byte that is searched. replid: of the stream.
 
-    def __init__(self, start: int, start_offset: int | None = None, replid: str | None = None) -> None:
+    is_boundary: start_offset is right only if a command begins at *start*.
+    """
+
+    def __init__(
+        self, start: int, start_offset: int | None = None, replid: str | None = None, *, is_boundary: bool = False
+    ) -> None:
         self.start = start
+        self._is_boundary = is_boundary
         self.start_offset = start_offset
         self.replid = replid
         self._finder = BoundaryFinder()
@@ -67,4 +73,8 @@ class Rejoining:
         return Rejoining(self.position + size, None if offset is None else offset + size, self.replid)
 
     def _found(self, data: bytes | None) -> Rejoined | None:
-        return None if data is None else Rejoined(data, self.start + self._finder.skipped, self.kept_offset)
+        if data is None:
+            return None
+        if self._is_boundary and self._finder.skipped:
+            self.start_offset = None
+        return Rejoined(data, self.start + self._finder.skipped, self.kept_offset)
