@@ -215,15 +215,7 @@ def _rows(frame: Frame, width: int, room: int) -> list[Text]:
     cost = [1 + len(lines) for lines in below]
     start, end = 0, len(cost)
     if hidden or sum(cost) + 1 > room:
-        start = end = max(0, chosen)
-        used = 2
-        while end < len(cost) and used + cost[end] <= room:
-            used += cost[end]
-            end += 1
-        while start > 0 and used + cost[start - 1] <= room:
-            start -= 1
-            used += cost[start]
-        end = max(end, start + 1)
+        start, end = _around(cost, max(0, chosen), room - 2)
     lines: list[Text] = [_row(" ", [(one, Words(one.title)) for one in fitting], gap, "dim")]
     for number in range(start, end):
         line, is_chosen = frame.lines[number], number == chosen
@@ -242,6 +234,23 @@ def _rows(frame: Frame, width: int, room: int) -> list[Text]:
     if others:
         lines.append(Words(f"  and {others} more{_where(frame, start, end)}", style="dim"))
     return lines
+
+
+def _around(cost: Sequence[int], chosen: int, room: int) -> tuple[int, int]:
+    """The rows that fit on both sides of the chosen one. cost: the lines of each."""
+    start, end, left = chosen, chosen + 1, room - cost[chosen]
+    grew = True
+    while grew:
+        grew = False
+        if start > 0 and cost[start - 1] <= left:
+            start -= 1
+            left -= cost[start]
+            grew = True
+        if end < len(cost) and cost[end] <= left:
+            left -= cost[end]
+            end += 1
+            grew = True
+    return start, end
 
 
 def _where(frame: Frame, start: int, end: int) -> str:
