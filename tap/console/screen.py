@@ -93,7 +93,7 @@ def _overview(frame: Frame, width: int, room: int) -> list[Text]:
     lines += _rows(frame, width, max(2, room - len(lines) - (TIMELINE if room >= FEW else 0)))
     left = room - len(lines)
     top = 3 if left < 18 else 5 if left < 25 else 10
-    high = 0 if left < top + 1 + TIMELINE + 5 else 4 if left < 24 else 6 if left < 36 else 10
+    high = 0 if left < top + 1 + TIMELINE + 5 else 4 if left < 24 else 6 if left < 36 else 10 if left < 48 else 16
     if high and frame.charts is not None:
         lines += charts(frame.charts, width, high)
     left = room - len(lines)
