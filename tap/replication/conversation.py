@@ -362,8 +362,12 @@ class Conversation(State):
         if self._talk_back is not None:
             self._talk_back.close()
         self._handshake.close_unidentified()
-        if self.role is Role.REPLICA and self.replid is not None and not self.identity.is_nameless(self.role):
-            self._memory.left(self.replica, Past(self.replid, self.offset, unloaded))
+        if self.role is Role.REPLICA and not self.identity.is_nameless(self.role):
+            has_said_nothing = self.step is Phase.STREAM and not unloaded and self.rdb is None and self.acked is None
+            if self.replid is not None:
+                self._memory.left(self.replica, Past(self.replid, self.offset, unloaded, has_said_nothing))
+            elif self.step is Phase.PSYNC:
+                self._memory.unanswered(self.replica)
         self.resync.close()
 
     def lost(self, side: Side, why: str) -> None:

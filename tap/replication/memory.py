@@ -131,11 +131,13 @@ class Past:
     """How far one replica's last connection came.
 
     unloaded: the phase in which the connection ended, if that was before the replica acknowledged an RDB; else "".
+    is_unanswered: it, or a later attempt, ended before the replica acknowledged anything after its PSYNC.
     """
 
     replid: str
     offset: int | None
     unloaded: str = ""
+    is_unanswered: bool = False
 
 
 class Memory:
@@ -204,6 +206,18 @@ class Memory:
     def left(self, replica: str, past: Past) -> None:
         """Note that a connection of the replica with this announced address has ended."""
         _remember(self._replicas, replica, past, MAX_REPLICAS)
+
+    def offered(self, replica: str, replid: str) -> None:
+        """Note that the replica with this announced address offers this history: then it has loaded it."""
+        past = self._replicas.get(replica)
+        if past is not None and past.replid == replid:
+            past.unloaded = ""
+
+    def unanswered(self, replica: str) -> None:
+        """Note that a connection of this replica has ended before its PSYNC was answered."""
+        past = self._replicas.get(replica)
+        if past is not None:
+            past.is_unanswered = True
 
     def past(self, replica: str) -> Past | None:
         return self._replicas.get(replica)

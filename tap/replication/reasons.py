@@ -49,6 +49,7 @@ OLDER_SNAPSHOT = "older_snapshot"
 MASTER_LAGS = "master_lags"  # it is a replica, and has less than its own replica
 PROMOTED_BEFORE = "promoted_before"  # the master was promoted before the replica's last bytes were written
 OWN_HISTORY = "own_history"  # the replica was a master
+PSYNC_UNANSWERED = "psync_unanswered"  # Redis 6.2 replication.c, slaveTryPartialResynchronization
 OTHER_MASTER = "other_master"  # the replica followed another master
 
 
@@ -81,6 +82,16 @@ def _first(memory: Memory, replica: str) -> Reason:
             "before it had acknowledged the snapshot; if that repeats, its log says why the snapshot does not load",
         )
     had = "" if past.offset is None else f" up to offset {past.offset}"
+    if past.is_unanswered:
+        return Reason(
+            code="first_sync",
+            text=f"the replica asked ? -1 although it had followed {short(past.replid)}{had} through this tap, and its "
+            "last connection ended before it had acknowledged an answer to PSYNC: it gave that up",
+            causes=(PSYNC_UNANSWERED, "replica_restarted", "protocol_error", "failed_load"),
+            inference="a replica of Redis 6.2 or older drops its history if the answer to PSYNC does not come "
+            "('Unexpected reply to PSYNC' in its log); or it restarted without an RDB, met a protocol error, or failed "
+            "to load",
+        )
     return Reason(
         code="first_sync",
         text=f"the replica asked ? -1 although it had followed {short(past.replid)}{had} through this tap: it gave that "

@@ -207,6 +207,8 @@ class Resync:
         self.identify(Role.REPLICA, request.start, request.end)
         self._asked = (replid, offset)
         self._written = None if replid is None else self._memory.written(replid)
+        if replid is not None:
+            self._memory.offered(state.replica, replid)
         state.tell(
             events.PsyncRequested(
                 start=request.start,

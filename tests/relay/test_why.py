@@ -13,6 +13,7 @@ from tap.replication import events
 from tap.replication.events import Reason
 from tap.servers.embedded import Server
 from tap.url import Address
+from tests.conftest import need
 from tests.support import Servers, TapThread, client, follow, is_up, level, master_offset, versions, wait_until
 
 NAMES = versions(["redis-7.0", "redis-newest", "valkey-newest"])
@@ -255,3 +256,26 @@ def test_a_master_that_is_asked_says_where_it_was_promoted(servers: Servers, nam
         assert (reason.known_from, reason.inference) == ("master", "")
         assert f"up to offset {branch} (second_repl_offset in its INFO)" in reason.text
         assert f": {past(tap) - branch} bytes more, " in reason.text
+
+
+@pytest.mark.parametrize("name", ["redis-6.2", "redis-7.0"])
+def test_a_connection_that_breaks_before_psync_is_answered_costs_redis_6_its_history(servers: Servers, name: str) -> None:
+    master, replica = servers.start(need(name)), servers.start(name)
+    with Taps(a=master) as tap:
+        tap.follow(replica, "a")
+        client(master).set("key", "value")
+        level(master, replica)
+        tap.call(lambda: tap.tap.faults.add("stall from=replica at=psync name=unanswered"))
+        tap.cut()
+        tap.wait_for(events.FaultFired)
+        tap.cut()
+        tap.call(lambda: tap.tap.faults.remove("unanswered"))
+        if name == "redis-7.0":
+            tap.wait_for(events.PartialResync)
+            assert len(tap.reasons("a")) == 1
+            return
+        wait_until(lambda: len(tap.reasons("a")) == 2)
+        reason = tap.reasons("a")[-1]
+        assert (reason.code, reason.causes[0]) == ("first_sync", "psync_unanswered")
+        assert "its last connection ended before it had acknowledged an answer to PSYNC" in reason.text
+        assert "Unexpected reply to PSYNC" in replica.log

@@ -28,6 +28,7 @@ def past(replid: str = A, offset: int | None = 90, unloaded: str = "") -> Past:
         (None, "the replica has no history yet (it asked ? -1)"),
         (past(), "although it had followed aaaaaaaa… up to offset 90 through this tap: it gave that up"),
         (past(offset=None), "although it had followed aaaaaaaa… through this tap"),
+        (replace(past(), is_unanswered=True), "its last connection ended before it had acknowledged an answer to PSYNC"),
         (past(unloaded="loading"), "its last full resync through this tap ended in phase loading, before"),
     ],
 )
