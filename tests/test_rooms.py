@@ -288,6 +288,24 @@ def test_no_two_classes_have_one_name() -> None:
     assert not CLASSES_ALIKE.keys() - alike, "these names stand once"
 
 
+MAX_LINES = 700
+# A longer module that is neither compiled nor to be taken apart, and why.
+LONG = {
+    "replication/events.py": "a table: one class for each event",
+}
+
+
+def test_no_module_is_long_but_tables_and_compiled_loops() -> None:
+    """A long module has two nouns. A compiled loop stays in one module, because calls within it are cheap."""
+    long = set()
+    for path, _ in modules():
+        text = path.read_text()
+        if text.count("\n") > MAX_LINES and not re.search("^# (cython|distutils):", text, re.MULTILINE):
+            long.add(str(path.relative_to(ROOT / "tap")))
+    assert not long - LONG.keys(), "take these apart along their nouns"
+    assert not LONG.keys() - long, "these are short"
+
+
 def named(docstring: str) -> set[str]:
     """The modules that a room's docstring names: in the first column of a table, or with .py."""
     rows = re.findall(r"^ *(\w+(?:, \w+)*) {2,}\S", docstring, re.MULTILINE)
