@@ -88,6 +88,9 @@ def test_bytes_cut_off_a_packet_become_a_gap_at_once() -> None:
         4,
         b"xyz",
     ]
+    lost = taken([*opening, made(1, 0, 0, b"abc"), made(1, 0, 7, b"xyz")])
+    for found, is_cut in ((items, True), (lost, False)):
+        assert [(item.size, item.is_cut) for item in found if isinstance(item, Gap)] == [(4, is_cut)]
 
 
 def test_an_end_waits_for_the_bytes_before_it_and_ports_can_be_reused() -> None:

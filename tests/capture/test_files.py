@@ -338,6 +338,17 @@ def test_a_rotation_is_followed_from_file_to_file(tmp_path: Path, names: str, of
     assert "today_00003" in problems[0]
 
 
+def test_damage_in_a_file_that_is_followed_is_reported_when_reading_stops(tmp_path: Path) -> None:
+    path = tmp_path / "growing"
+    for head, count in ((b"", 0), (WHOLE[:2], 0), (WHOLE, 1000)):
+        path.write_bytes(head)
+        assert read(path, written_by([])) == (list(range(count)), [])
+    path.write_bytes(WHOLE + bytes(40))
+    times, problems = read(path, written_by([lambda: append(path, block(10**9, b"more"))]))
+    assert len(times) == 1001
+    assert problems == [f"{path}: bytes {len(WHOLE)} to {len(WHOLE) + 40} are damaged; skipped"]
+
+
 def test_of_a_rotation_that_is_followed_each_file_is_read_once(tmp_path: Path) -> None:
     rotation(tmp_path, 1, WHOLE)
     rotation(tmp_path, 2, capture(1000))

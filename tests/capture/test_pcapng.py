@@ -247,6 +247,7 @@ def test_a_block_of_the_largest_size_is_not_damage(monkeypatch: pytest.MonkeyPat
     assert of(SECTION, interface(), raw(0x0BAD, bytes(52)), enhanced())[1] == []
     assert len(of(SECTION, interface(), raw(0x0BAD, bytes(56)), enhanced())[1]) == 1
     assert of(SECTION, interface(), raw(0x0BAD, b""), enhanced())[1] == []
+    assert of(SECTION, interface(), enhanced(), raw(0x0BAD, b""))[1] == []
 
 
 @pytest.mark.parametrize("left", [4, 12, 31, 35])
