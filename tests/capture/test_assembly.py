@@ -692,6 +692,24 @@ def test_behind_a_fin_an_answer_waits_for_no_byte() -> None:
     assert taking.at(3, made(0, 8, 2, b"no", acknowledged=FIRST + 5)) == []
 
 
+@pytest.mark.parametrize(
+    ("flags", "data", "opens"),
+    [
+        (ACK, b"", False),
+        (FIN | ACK, b"", False),
+        (RST, b"", False),
+        (SYN, b"", True),
+        (ACK, b"x", True),
+        (RST, b"x", True),
+    ],
+)
+def test_an_unknown_connection_begins_with_data_or_a_syn(flags: int, data: bytes, opens: bool) -> None:
+    assembler = Assembler()
+    items = list(assembler.reassemble(made(0, 7, 0, data, flags), 1))
+    assert [type(item) for item in items[:1]] == [Opened] * opens
+    assert len(assembler.connections) == opens
+
+
 def test_a_connection_is_joined_in_its_middle() -> None:
     assembler = Assembler()
     for opening in OPENING:
