@@ -171,7 +171,9 @@ class Filters:
             if time is not None:
                 if (at - time) * sign < 0:
                     return False
-            elif place is not None and (offset is None or (offset - place) * sign < 0):
+                continue
+            assert place is not None
+            if offset is None or (offset - place) * sign < 0:
                 return False
         return True
 

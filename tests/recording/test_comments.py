@@ -342,6 +342,22 @@ def test_what_a_comment_of_a_tap_is(text: str, is_one: bool) -> None:
     assert (parse(text) is not None) is is_one
 
 
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("time", [1, 1.5], ["1", None]),
+        ("connection", [7], ["7", 7.0, None]),
+        ("link", ["a"], [7, None]),
+        ("replica", ["a"], [7, None]),
+        ("peer", ["a"], [7, None]),
+        ("master", ["a"], [7, None]),
+    ],
+)
+def test_a_comment_with_a_field_of_another_type_is_foreign(name: str, right: list[Any], wrong: list[Any]) -> None:
+    assert [parse(json.dumps({"event": "x", name: one})) is not None for one in right] == [True] * len(right)
+    assert [parse(json.dumps({"event": "x", name: one})) for one in wrong] == [None] * len(wrong)
+
+
 def test_the_names_of_a_recordings_comments_are_part_of_its_format() -> None:
     link = LinkState(
         time=1.5, link="main", connection=1, replica="r", peer="a:1", master="b:2", standing=None, begins=True, said=(),

@@ -384,6 +384,17 @@ def test_without_a_common_offset_a_gap_may_come_later_up_to_the_moment_of_the_an
     assert whole.precedes(missing(None if end is None else 2000, end, replid=replid)) is follows
 
 
+def test_a_gap_whose_offsets_are_not_both_known_is_lacking_whatever_others_brought() -> None:
+    found = Account()
+    assert (found.first, found.last, found.lacking(joins=lambda link, connection: True)) == (0, 0, [])
+    found.read("main", 2, REPLID, 0, 3000)
+    for number, (begin, end) in enumerate(((2000, None), (None, 2100), (None, None))):
+        found.lacks(replace(missing(begin, end), connection=5 + number))
+    found.lacks(replace(missing(2000, 2100), replid=None, connection=9))
+    found.lacks(replace(missing(2000, 2100), connection=10))
+    assert [one.connection for one in found.lacking(joins=lambda link, connection: True)] == [5, 6, 7, 9]
+
+
 def lacking(found: Account, joins: Joins = lambda link, connection: True) -> list[int | None]:
     return [one.from_offset for one in found.lacking(joins=joins)]
 

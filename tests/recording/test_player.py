@@ -253,6 +253,20 @@ def test_a_rest_shorter_than_measured_moves_no_moment() -> None:
     assert times[0] == times[1]
 
 
+def test_a_copy_of_a_comment_is_one_of_the_same_moment() -> None:
+    wire = Wire()
+    wire.open()
+    stopped = told_json(Told(1.0, "", 0, "", events.RecordingStopped(text="full")))
+    (_, data) = wire.packets[-1]
+    for times, count in (((1, 1, 1), 1), ((1, 2, 1), 3), ((1, 1, 2, 2), 2)):
+        heard: list[Told] = []
+        player = Player(heard.append)
+        for time in times:
+            player.packet(Packet(time * 10**9, 101, data, len(data), (stopped,)))
+        assert len(of(heard, events.RecordingStopped)) == count
+        assert (player.account.first, player.account.last) == (10**9, max(times) * 10**9)
+
+
 # ---- recordings of ours ----
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from tap import recording
 from tap.bus import Told
 from tap.recording import seen_commands as module
 from tap.recording.seen_commands import SeenCommands
-from tap.replication.events import Command, StreamStarted
+from tap.replication.events import Command, PartialResync, StreamStarted
 from tap.replication.heads import Head
 from tests.cli.typed import tap
 from tests.recording.wires import Wire, file
@@ -104,6 +105,30 @@ def test_commands_without_an_offset_are_reported_as_often_as_they_come() -> None
     for _ in range(2):
         assert len(once.new(None, None, heads(range(3), 0))) == 3
     assert once.remarks() == ["the offset of 6 commands is not known: they are reported as often as they came"]
+
+
+def test_an_event_that_lacks_an_offset_or_an_id_continues_nothing_and_a_command_counts() -> None:
+    once = SeenCommands()
+
+    def first(event: Any) -> bool:
+        return once.first(Told(1.0, "main", 1, "", event), counts=True)
+
+    placed = Command(start=0, end=10, offset=10, db=0, name="SET", args=(), in_transaction=False)
+    assert first(placed)  # no history is known yet
+    assert first(StreamStarted(start=0, end=0, replid=None, offset=0, db=0))
+    assert first(placed)
+    assert once.uncertain == 2
+    assert first(StreamStarted(start=0, end=0, replid=REPLID, offset=0, db=0))
+    assert [first(placed), first(placed)] == [True, False]
+    for _ in range(2):
+        assert first(dataclasses.replace(placed, offset=None))
+    assert once.uncertain == 4
+    for replid, previous, offset in ((None, REPLID, 5), ("b" * 40, None, 5), ("b" * 40, REPLID, None)):
+        assert first(
+            PartialResync(start=0, end=0, replid=replid, previous_replid=previous, offset=offset, bytes_behind=None)
+        )
+    assert first(StreamStarted(start=0, end=0, replid="b" * 40, offset=0, db=0))
+    assert [first(placed), first(placed)] == [True, False]
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,12 @@ def test_a_direction_that_comes_after_the_other_one_is_late_to_its_end() -> None
     assert not one.is_late(0, is_late=True)
 
 
+def test_before_the_ends_are_known_none_is_late() -> None:
+    one = Sides(is_known=False)
+    assert not one.is_late(0, is_late=False)
+    assert not one.is_late(1, is_late=True)
+
+
 def test_a_direction_heard_in_time_is_not_late() -> None:
     one = Sides(is_known=True)
     assert not one.is_late(0, is_late=False)

@@ -17,7 +17,7 @@ from tap.recording.batch import Batch
 from tap.recording.missing import Missing
 from tap.recording.player import Player
 from tap.recording.reader import play
-from tap.recording.stats import KEY_SIZE, MAX_HAPPENED, Stats
+from tap.recording.stats import KEY_SIZE, MAX_HAPPENED, LinkStats, Stats
 from tap.replication import events
 from tap.replication.events import Role
 from tap.replication.heads import OTHER, Head
@@ -160,6 +160,15 @@ def test_a_link_as_json_has_every_number_under_its_name() -> None:
     }
     assert (course["from"], sum(course["bytes"]), sum(course["commands"])) == (10.0, 190, 4)
     assert course["slot_seconds"] * len(course["bytes"]) == pytest.approx(4.0, abs=0.01)
+
+
+def test_a_link_of_which_nothing_was_heard_has_no_time() -> None:
+    link = LinkStats(3)
+    assert (link.begin, link.end, link.seconds) == (0.0, 0.0, 0.0)
+    link.now(0.5)
+    assert (link.begin, link.end) == (0.5, 0.5)
+    link.now(0.25)
+    assert (link.begin, link.end) == (0.25, 0.5)
 
 
 def test_a_single_moment_has_no_rate() -> None:
