@@ -402,7 +402,16 @@ LOADS, STREAMS, CONFIRMS = (Side.MASTER, RDB), (Side.MASTER, SET), (Side.REPLICA
             ],
             [True] * 4 + [False] * 2,
         ),
-        # and so may one after replies that held none
+        # and so may a reply in several reads
+        (
+            {},
+            [
+                (Side.REPLICA, command("CONFIG", "GET", "requirepass")), (Side.MASTER, REPLY[:20]),
+                (Side.MASTER, REPLY[20:-3]), (Side.MASTER, REPLY[-3:]),
+            ],
+            [True, True, True, True],
+        ),
+        # and one after replies that held none
         (
             {},
             [
@@ -487,10 +496,12 @@ def test_a_gap_does_not_end_before_the_offset_of_the_stream_is_known(tmp_path: P
 
 
 @pytest.mark.parametrize("redact", [[], ["values"]], ids=["plain", "redacted"])
-@pytest.mark.parametrize("cut", range(len(SET)))
+@pytest.mark.parametrize(("cut", "by"), [(cut, (Side.MASTER, Side.REPLICA)[cut % 2]) for cut in range(len(SET))])
 def test_a_file_ends_between_two_commands_and_no_byte_is_lost_there(
-    tmp_path: Path, redact: list[Redact], cut: int
+    tmp_path: Path, redact: list[Redact], cut: int, by: Side
 ) -> None:
+    """Nor at a reset, whichever side sends it."""
+
     async def record() -> None:
         bus = Bus()
         writes = Recorder(tmp_path / "a.pcapng", bus, sync="none", without_rdb=True, redact=redact, rotate=Limits(2**30))
@@ -507,13 +518,65 @@ def test_a_file_ends_between_two_commands_and_no_byte_is_lost_there(
             else:
                 conversation.receive_from_replica(data, 1.0)
             link.received(side, memoryview(bytearray(data)))
-        link.ended(Side.MASTER, "reset")
+        link.ended(by, "reset")
         await writes.close()
 
     asyncio.run(record())
     said = [b"".join(one.data for one in segments(path) if one.source[1] == 6379) for path in sorted(tmp_path.iterdir())]
     assert [len(one) for one in said] == [len(FULL + SET + SET), 9]
     assert said[1][:8] == SET[:8]
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_a_file_that_a_replica_fills_ends_after_its_bytes(tmp_path: Path, count: int) -> None:
+    """Although the master's last command ends at a position that is one of the replica's, too."""
+
+    async def record() -> None:
+        bus = Bus()
+        writes = Recorder(tmp_path / "a.pcapng", bus, sync="none", rotate=Limits(2**30))
+        writes.open()
+        conversation = Conversation(lambda event: None, connection=1)
+        link = connect(bus, writes, 1, conversation)
+        last = Side.REPLICA, ACKS * count
+        for side, data in (ASKS, GRANTS, LOADS, STREAMS, CONFIRMS, last, CONFIRMS):
+            writes._filling.pass_on()
+            if data is last[1]:
+                writes._filling.file_is_due()
+            if side is Side.MASTER:
+                conversation.receive_from_master(data, 1.0)
+            else:
+                conversation.receive_from_replica(data, 1.0)
+            link.received(side, memoryview(bytearray(data)))
+        await writes.close()
+
+    asyncio.run(record())
+    said = [b"".join(one.data for one in segments(path) if one.source[1] != 6379) for path in sorted(tmp_path.iterdir())]
+    assert said == [ASKS[1] + ACKS * (1 + count), ACKS]
+
+
+def test_a_file_does_not_end_before_a_part_of_an_rdb_that_is_left_out(tmp_path: Path) -> None:
+    async def record() -> None:
+        bus = Bus()
+        writes = Recorder(tmp_path / "a.pcapng", bus, sync="none", without_rdb=True, rotate=Limits(2**30))
+        writes.open()
+        conversation = Conversation(lambda event: None, connection=1)
+        link = connect(bus, writes, 1, conversation)
+        for number, (side, data) in enumerate(
+            (ASKS, (Side.MASTER, FULL + RDB[:9]), (Side.MASTER, RDB[9:] + SET), STREAMS)
+        ):
+            writes._filling.pass_on()
+            if number == 1:
+                writes._filling.file_is_due()
+            if side is Side.MASTER:
+                conversation.receive_from_master(data, 1.0)
+            else:
+                conversation.receive_from_replica(data, 1.0)
+            link.received(side, memoryview(bytearray(data)))
+        await writes.close()
+
+    asyncio.run(record())
+    said = [b"".join(one.data for one in segments(path) if one.source[1] == 6379) for path in sorted(tmp_path.iterdir())]
+    assert said == [FULL + SET, SET]
 
 
 def test_of_a_redacted_link_all_but_replication_is_blank_however_the_reads_fall(tmp_path: Path) -> None:

@@ -158,6 +158,24 @@ def test_a_file_is_forced_and_checked_at_the_very_moment_it_is_due(
     running(job)
 
 
+def test_between_two_blocks_a_file_is_forced_although_more_waits(
+    tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def job() -> None:
+        idle = SimpleNamespace(start=lambda: None)
+        monkeypatch.setattr(writer, "threading", SimpleNamespace(Thread=lambda **_: idle, Event=threading.Event))
+        desk = Desk(tmp_path / "a.pcapng", sync="always")
+        for number in range(3):
+            desk.writer.put(desk.block(b"data"))
+            desk.writer.put(desk.block(b"more"))
+            assert desk.writer._write_next()
+            assert synced.count("file") == number + 1
+            assert desk.writer._queue
+        desk.output.close(sync=False)
+
+    running(job)
+
+
 @pytest.mark.parametrize(
     ("left", "refusals", "is_written"),
     [(0.0, 0, True), (-0.001, 0, False), (1.5, 2, True), (1.499, 2, False), (1.499, 0, True)],
