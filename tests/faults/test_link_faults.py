@@ -294,6 +294,16 @@ def test_a_fault_of_another_link_does_nothing() -> None:
     assert lab.at_replica[begin:] == SET[:10]
 
 
+def test_bytes_that_no_fault_touches_are_left_to_the_relay() -> None:
+    for spec, is_left in (("drop command=NOPE", True), ("cut request=SYNC", True), ("delay 1s", False)):
+        lab = Lab(spec)
+        lab.conversation.receive_from_replica(memoryview(PING), lab.now)
+        assert lab.faults.receive(Side.REPLICA, memoryview(PING), lab.now) == is_left
+        lab.conversation.receive_from_master(memoryview(b"+PONG\r\n"), lab.now)
+        assert lab.faults.receive(Side.MASTER, memoryview(b"+PONG\r\n"), lab.now) == is_left
+        assert lab.faults.lanes[Side.REPLICA].flow.take(lab.now) is None
+
+
 # ---- giving up ----
 
 WAITING = (

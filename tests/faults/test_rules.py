@@ -48,6 +48,8 @@ def told(lab: Lab, kind: type[E]) -> list[E]:
          command("REPLCONF", "capa", "eof")),
         (Rules(["lz4"]), command("REPLCONF", "capa", "lz4", "capa", "zstd"), command("REPLCONF", "capa", "zstd")),
         (Rules(["nobody-has-it"]), REDIS_8, None),
+        (Rules(["eof"], HOST), command("CLIENT", "capa", "eof"), None),
+        (Rules(["eof"], HOST), command("CLIENT", "listening-port", "1"), None),
     ],
 )  # fmt: skip
 def test_a_request_is_changed(rules: Rules, sent: bytes, expected: bytes | None) -> None:
@@ -92,6 +94,14 @@ def test_rules_end_when_the_stream_begins() -> None:
     assert lab.at_master == before + ack(1000)[:5]
     lab.replica(ack(1000)[5:] + PORT)
     assert lab.at_master == before + ack(1000) + PORT
+
+
+def test_rules_have_ended_with_the_handshake_before_the_next_tick() -> None:
+    lab = Lab(rules=Rules(["eof"], HOST))
+    resync_partially(lab)
+    before = lab.at_master
+    lab.replica(PORT + CAPA)
+    assert lab.at_master == before + PORT + CAPA
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])

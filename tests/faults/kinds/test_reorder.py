@@ -19,6 +19,22 @@ def test_of_consecutive_commands_every_other_one_is_sent_later(spec: str, size: 
     assert len(lab.fired) == 3
 
 
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("drop command=INCR", SET + PING),
+        ("duplicate command=INCR", INCR + INCR + SET + PING),
+        ("corrupt command=INCR mask=0x01 edge=start", b"+" + INCR[1:] + SET + PING),
+    ],
+)
+def test_another_fault_may_take_the_command_that_a_reordered_one_waits_for(spec: str, expected: bytes) -> None:
+    for size in (1, 7, 1000):
+        lab = Lab("reorder command=SET", spec)
+        begin = resync_partially(lab)
+        lab.master(*pieces(SET + INCR + PING, size))
+        assert lab.at_replica[begin:] == expected
+
+
 @pytest.mark.parametrize("sent", [SET, SET[:-3]])
 def test_a_command_that_none_follows_is_reported_as_lost(sent: bytes) -> None:
     lab = Lab("reorder command=SET")

@@ -97,8 +97,8 @@ def test_a_place_in_an_rdb_that_is_truncated_is_not_also_a_mark() -> None:
     ]
     lab = Lab("truncate at=rdb:10b times=all")
     full_resync(lab, disk=False)
-    assert [(fired.text, fired.phase) for fired in lab.fired] == [
-        ("sent the end mark of the RDB, and swallowed the rest", "rdb")
+    assert [(fired.text, fired.phase, fired.bytes) for fired in lab.fired] == [
+        ("sent the end mark of the RDB, and swallowed the rest", "rdb", 0)
     ]
 
 
