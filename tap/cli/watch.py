@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,7 +102,8 @@ async def _run(source: Tcpdump | CaptureFile, config: Config, console: Terminal)
     for number in endings():
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(LoopTrouble(say))
-    onlooker = Onlooker(source, config)
+    notices: list[Callable[[str], None]] = [say]
+    onlooker = Onlooker(source, config, notice=lambda text: notices[-1](text))
     with contextlib.ExitStack() as viewers:
         if config.ui != "live":
             viewers.enter_context(lines_shown(onlooker.bus, config.ui))
@@ -112,6 +114,7 @@ async def _run(source: Tcpdump | CaptureFile, config: Config, console: Terminal)
                 view = LiveView(onlooker, console, stop.set, watched=_named(source))
                 onlooker.bus.subscribe(view, without=COUNTLESS)
                 loop.set_exception_handler(LoopTrouble(view.complain))
+                notices.append(view.complain)
                 view.start()
                 viewers.callback(lambda: print(view.summary()))
                 viewers.callback(view.stop)

@@ -7,6 +7,7 @@
 onlooker        the whole, with the interface of a tap: a bus, status(), observers
 packet_feed     from a blocking source to the event loop, at the speed of the slower one
 tcpdump         captures on an interface, as a child process
+pipe            the size of a pipe
 capture_file    reads a file or pipe that another program writes
 silences        which side of a connection is silent for longer than it should be
 """

@@ -9,6 +9,7 @@ from tap.capture.content import STDIN, GoesOn, is_pipe
 from tap.capture.files import packets
 from tap.capture.pcapng import Packet
 from tap.errors import ConfigError
+from tap.operate.watching.pipe import widen
 from tap.recording.comments import check_format
 
 
@@ -30,7 +31,9 @@ class CaptureFile:
         return is_pipe(self.path)
 
     async def start(self) -> None:
-        """Nothing has to begin: the other program has."""
+        """Nothing has to begin: the other program has. A larger pipe lets it write while packets are looked at."""
+        if self.path == STDIN:
+            widen(0)
 
     def packets(self, problems: list[str], goes_on: GoesOn) -> Iterator[Packet]:
         """The packets, until a pipe ends or goes_on() says so."""

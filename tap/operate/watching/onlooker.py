@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Protocol
 
@@ -29,6 +29,7 @@ from tap.operate.watching.packet_feed import PacketFeed
 from tap.operate.watching.silences import Silences
 from tap.recording.played import Played
 from tap.recording.player import Player
+from tap.recording.reader import nothing
 from tap.replication import events
 from tap.replication.events import Event, Side
 from tap.status import AlertFigures, ConnectionStatus, LinkStatus, Status, connection_status, lag_of
@@ -79,8 +80,15 @@ class Onlooker:
     bus, loops: as a tap's. lost_packets: dropped by the kernel. gaps, gap_bytes: RecordingGaps, and their bytes.
     """
 
-    def __init__(self, source: CaptureSource, config: Config, *, observers: Iterable[Observer] = ()) -> None:
-        """Raises ConfigError for an observer that cannot be made."""
+    def __init__(
+        self,
+        source: CaptureSource,
+        config: Config,
+        *,
+        observers: Iterable[Observer] = (),
+        notice: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """notice: called once, if connections cannot be read. Raises ConfigError for an impossible observer."""
         self.config = config
         self.bus = Bus()
         self.recorder = None
@@ -89,6 +97,7 @@ class Onlooker:
         self.gaps = 0
         self.gap_bytes = 0
         self._source = source
+        self._notice: Callable[[str], None] | None = notice
         self._player = Player(
             self._heard, every_command=config.every_command, every_key=config.every_key, wants=self.bus.takes
         )
@@ -111,7 +120,7 @@ class Onlooker:
         except BaseException:
             await self.close()
             raise
-        self._feed = PacketFeed(self._source.packets, self._take, is_pipe=self._source.is_pipe)
+        self._feed = PacketFeed(self._source.packets, self._player.packet, is_pipe=self._source.is_pipe)
         self._player.account.problems = self._feed.problems
         self._publish("", 0, "", events.Watching(source=self._source.name, ports=self._source.ports))
         self._feed.start()
@@ -157,7 +166,8 @@ class Onlooker:
     @property
     def remarks(self) -> list[str]:
         """Sentences worth knowing at the end that make nothing incomplete."""
-        return self._player.remarks
+        why = nothing(self._player)
+        return self._player.remarks if why is None else [*self._player.remarks, f"{self._source.name}: {why}"]
 
     @property
     def lacks(self) -> list[str]:
@@ -173,9 +183,6 @@ class Onlooker:
         return said
 
     # ---- packets and events ----
-
-    def _take(self, packet: Packet) -> None:
-        self._player.packet(packet)
 
     def _heard(self, told: Told) -> None:
         """Publish an event, and what follows from it."""
@@ -217,6 +224,9 @@ class Onlooker:
             self._asked = now
             self._source.ask()
         self._tell_lost()
+        if player.tls and self._notice is not None:
+            notice, self._notice = self._notice, None
+            notice(f"WARNING: {player.tls}")
         self._silences.tick(player.links, self._now)
         for told in self.loops.tick(self._now):
             self.bus.tell(told)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import re
 import shlex
@@ -23,11 +22,11 @@ from tap.capture.content import GoesOn
 from tap.capture.files import packets_from_pipe
 from tap.capture.pcapng import Packet
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.operate.watching.pipe import widen
 
 PROGRAM = "tcpdump"
 BUFFER_KIB = 65_536  # for packets in the kernel: half a second of a busy 1 Gbit/s link
 PRIORITY = -10  # where root allows it: on a busy machine, packets are lost while tcpdump waits for a processor
-PIPE_BYTES = 2**20  # the most that Linux gives a process without privileges
 START_SECONDS = 10.0
 END_SECONDS = 0.5
 LAST_LINES = 5
@@ -75,8 +74,7 @@ class Tcpdump:
             )
         reading, writing = os.pipe()
         try:
-            with contextlib.suppress(AttributeError, OSError):  # Linux alone has the size
-                fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            widen(reading)
             # In a session of its own: Ctrl-C is for this process, which ends tcpdump and reads what it still has.
             self._process = await asyncio.create_subprocess_exec(
                 *self.arguments,

@@ -23,7 +23,7 @@ from tap.replication.phase import Phase
 from tap.tap import Tap
 from tap.url import Address
 from tests.operate.watching.watched import Given, configured, needs_tcpdump, packets_of, pour, told, without_watching
-from tests.recording.wires import STREAM, of, streamed
+from tests.recording.wires import STREAM, Wire, of, streamed
 from tests.relay.wire import BASE, REPLID
 from tests.support import FIXTURES, WITHIN, Servers, client, follow, is_up, master_offset, wait_inside, wait_until
 
@@ -151,6 +151,25 @@ def test_an_alert_begins_and_ends() -> None:
     heard = asyncio.run(watch())
     (over,) = of(heard, events.AlertOver)
     assert over.how == "closed"
+
+
+def test_tls_is_noticed_at_once_and_at_the_end() -> None:
+    wire = Wire()
+    wire.open()
+    wire.send(0, bytes.fromhex("16 03 01 00 05 01 00 00 01 00"))
+    noticed: list[str] = []
+
+    async def watch() -> Onlooker:
+        onlooker = Onlooker(Given(packets_of(wire.packets)), configured(), notice=noticed.append)
+        async with onlooker:
+            await wait_inside(lambda: noticed)
+        return onlooker
+
+    onlooker = asyncio.run(watch())
+    (said,) = noticed
+    assert said.startswith("WARNING: 1 connection is TLS (to 127.0.0.1:6379), and cannot be read")
+    (remark,) = onlooker.remarks
+    assert remark.startswith("given: no replication can be seen in it: 1 TCP connection")
 
 
 class Noting(Observer):
