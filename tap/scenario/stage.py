@@ -78,7 +78,7 @@ class Stage:
 
     async def attach(self) -> None:
         """Point the replica at the tap."""
-        await self.pair.replica.follow(self.tap.listeners[0].address)
+        await self.pair.replica.follow(self.tap.address)
 
     async def link(self) -> str:
         """ "up", "down", or "unknown" while the replica cannot be asked or is not a replica.

@@ -110,8 +110,8 @@ class Steps:
     async def _demote(self) -> None:
         running = self._stage.workload.running
         await self._stage.workload.stop()
-        listener = next(one for one in self._stage.tap.listeners if one.config.name == BACK)
-        await self._stage.pair.master.follow(listener.address)
+        link = next(one for one in self._stage.tap.status().links if one.name == BACK)
+        await self._stage.pair.master.follow(link.address)
         self._stage.pair.swap()
         self._stage.workload.node = self._stage.pair.master
         if running:

@@ -96,11 +96,9 @@ class Play:
             node=lambda role: self.pair.master if role == "master" else self.pair.replica, swap=self._swap,
         )  # fmt: skip
         self.journal = Journal()
-        listeners = [SimpleNamespace(address=name, config=SimpleNamespace(name=name)) for name in ("main", "back")]
+        links = [SimpleNamespace(address=name, name=name) for name in ("main", "back")]
         self.connections: list[Any] = []
-        self.tap = SimpleNamespace(
-            faults=None, listeners=listeners, status=lambda: SimpleNamespace(connections=self.connections)
-        )
+        self.tap = SimpleNamespace(faults=None, status=lambda: SimpleNamespace(connections=self.connections, links=links))
         self.workload = Workload(self.master, self.story)
         self.tally = SimpleNamespace(remember=self._remember)
         self.armed: list[Any] = []
