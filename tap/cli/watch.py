@@ -68,6 +68,12 @@ def watch(
         list[int] | None,
         typer.Option("--port", metavar="PORT", min=1, max=65535, help="Of a master; 6379 if not given. May be repeated."),
     ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host", metavar="HOST", help="Only packets of this host: a replica, beside busy clients. May be repeated."
+        ),
+    ] = None,
     **options: Any,
 ) -> None:
     """Report what run does, from packets alone: nothing stands in between, and no byte passes through.
@@ -80,9 +86,9 @@ def watch(
     _refuse(options)
     if (file is None) == (interface is None):
         raise ConfigError("give either -i INTERFACE, or a FILE or - (stdin) with a capture that another program writes")
-    if port and interface is None:
-        raise ConfigError("--port is for -i: a capture has the ports that its writer chose")
-    source = CaptureFile(file) if file is not None else Tcpdump(interface or "", port or [DEFAULT_PORT])
+    if interface is None and (port or host):
+        raise ConfigError(f"{'--port' if port else '--host'} is for -i: a capture has what its writer chose")
+    source = CaptureFile(file) if file is not None else Tcpdump(interface or "", port or [DEFAULT_PORT], host or [])
     console = Terminal()
     config = Config(links=watched_link(), **given(Config, options))
     asyncio.run(_run(source, replace(config, ui=chosen(config.ui, console)), console))

@@ -62,6 +62,8 @@ def test_a_file_is_watched_for_the_duration(tmp_path: Path) -> None:
         ([], "give either -i INTERFACE, or a FILE or - (stdin)"),
         (["-", "-i", "lo"], "give either -i INTERFACE"),
         (["-", "--port", "6380"], "--port is for -i"),
+        (["-", "--host", "10.0.0.7"], "--host is for -i"),
+        (["-i", "lo", "--host", "a or tcp"], "'a or tcp' is not a host"),
         (["none.pcap"], "none.pcap: no such file"),
         (["-i", "-x"], "not a network interface"),
         (["-i", "lo", "--port", "0"], "--port"),

@@ -33,6 +33,7 @@ LAST_LINES = 5
 
 _STATISTICS = getattr(signal, "SIGINFO", signal.SIGUSR1)  # SIGINFO where the system has it: BSD and macOS
 _DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:-]*|::[A-Fa-f0-9:.]*")
 _FORBIDDEN = re.compile(r"permission|not permitted|CAP_NET_RAW|root", re.IGNORECASE)
 
 
@@ -44,12 +45,16 @@ class Tcpdump:
 
     is_pipe = True
 
-    def __init__(self, interface: str, ports: Sequence[int]) -> None:
-        """Raises ConfigError for something that is not the name of an interface."""
+    def __init__(self, interface: str, ports: Sequence[int], hosts: Sequence[str] = ()) -> None:
+        """hosts: only packets from or to these; empty: of all. Raises ConfigError for an impossible interface or host."""
         if not interface or interface.startswith("-"):
             raise ConfigError(f"{interface!r} is not a network interface; tcpdump -D lists them, and any stands for all")
         self.name = interface
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                raise ConfigError(f"{host!r} is not a host: give its name or address, without a port")
         self.ports = tuple(dict.fromkeys(ports))
+        self._hosts = tuple(dict.fromkeys(hosts))
         self.lost = 0
         self._process: asyncio.subprocess.Process | None = None
         self._pipe: BinaryIO | None = None
@@ -61,9 +66,17 @@ class Tcpdump:
     @property
     def arguments(self) -> list[str]:
         """The command. Immediate mode and -U: each packet leaves at once; -s 0: whole."""
-        capture_filter = " or ".join(f"tcp port {port}" for port in self.ports)
         options = ["-i", self.name, "-w", "-", "-U", "--immediate-mode", "-s", "0", "-B", str(BUFFER_KIB)]
-        return [PROGRAM, *options, capture_filter]
+        return [PROGRAM, *options, self._filter]
+
+    @property
+    def _filter(self) -> str:
+        """In the language of pcap-filter(7)."""
+        ports = " or ".join(f"tcp port {port}" for port in self.ports)
+        if not self._hosts:
+            return ports
+        hosts = " or ".join(f"host {host}" for host in self._hosts)
+        return f"({ports}) and ({hosts})"
 
     async def start(self) -> None:
         """Begin to capture. Raises EnvironmentFailure if that is not possible, with what to do about it."""
@@ -151,9 +164,7 @@ class Tcpdump:
 
     @property
     def _by_hand(self) -> str:
-        # The remote shell takes a pair of quotes, and so does this one.
-        capture_filter = " or ".join(f"tcp port {port}" for port in self.ports)
-        return f"{PROGRAM} -i {shlex.quote(self.name)} -U -w - {shlex.quote(capture_filter)}"
+        return f"{PROGRAM} -i {shlex.quote(self.name)} -U -w - {shlex.quote(self._filter)}"
 
     def _why_not(self, said: str) -> str:
         text = f"{PROGRAM} does not capture on {self.name} ({said})"

@@ -48,6 +48,17 @@ def test_only_the_ports_are_captured_whole_and_at_once() -> None:
     )
 
 
+def test_packets_of_some_hosts_alone_are_captured() -> None:
+    one = Tcpdump("eth0", [6379, 6380], ["10.0.0.7", "fd00::7", "10.0.0.7"])
+    assert one.arguments[-1] == "(tcp port 6379 or tcp port 6380) and (host 10.0.0.7 or host fd00::7)"
+
+
+@pytest.mark.parametrize("host", ["", "10.0.0.7 or 10.0.0.8", "-i", "a'b", "(x)"])
+def test_a_piece_of_a_filter_is_not_a_host(host: str) -> None:
+    with pytest.raises(ConfigError, match="is not a host"):
+        Tcpdump("eth0", [6379], [host])
+
+
 @pytest.mark.parametrize("name", ["", "-w", "--help"])
 def test_an_option_is_not_an_interface(name: str) -> None:
     with pytest.raises(ConfigError, match="not a network interface"):
@@ -159,7 +170,7 @@ def test_what_the_kernel_dropped_is_asked_for(stand_in: Stand) -> None:
 def test_the_real_one_brings_packets_at_once_and_counts() -> None:
     async def captured() -> int:
         with socket.create_server(("127.0.0.1", 0)) as server:
-            one = Tcpdump("lo", [server.getsockname()[1]])
+            one = Tcpdump("lo", [server.getsockname()[1]], ["127.0.0.1", "::1"])
             await one.start()
             reading = asyncio.create_task(read(one))
             with socket.create_connection(server.getsockname()) as client:
