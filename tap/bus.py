@@ -12,6 +12,7 @@ from typing import Any
 
 from tap.errors import ConfigError
 from tap.replication.events import Ack, Command, Event, EventsDropped, RdbKey, as_dict
+from tap.replication.head_samples import HeadSamples
 
 # High-volume events: constructed only when an observer wants them, and the only ones that a slow observer loses.
 COUNTLESS: tuple[type[Event], ...] = (Ack, Command, RdbKey)
@@ -206,6 +207,7 @@ class Bus:
         self._observers: list[Observer] = []
         self._hear: dict[type[Event], list[Observer]] = {kind: [] for kind in COUNTLESS}  # observers of these kinds
         self._inboxes: dict[Observer, Inbox] = {}
+        self.samples = HeadSamples()  # commands for an observer that does not want each of them
         self._failed: dict[Observer, Callable[[Exception], None]] = {}
 
     def subscribe(

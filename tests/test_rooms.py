@@ -151,7 +151,7 @@ MAY_USE = {
     },
     "bus": {"replication", "errors"},
     "conditions": {"replication", "bus", "errors"},
-    "config": {"errors", "hints", "paths", "thresholds", "toml", "units", "url"},
+    "config": {"errors", "hints", "key_groups", "paths", "thresholds", "toml", "units", "url"},
     "version": set(),
     "toml": {"errors"},
     "claims": set(),

@@ -22,12 +22,14 @@ from tap.cli.ui import chosen, lines_shown
 from tap.config import LinkConfig
 from tap.config.config import MAX_CONNECTIONS, Config, Ui
 from tap.config.option import declared
+from tap.console.key_ranking import KeyRanking
 from tap.console.live import LiveView
 from tap.console.sentences import sentence
 from tap.console.stderr import say
 from tap.console.terminal import Terminal
 from tap.console.trouble import LoopTrouble
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.key_groups import patterns
 from tap.relay.transparent import rule
 from tap.replication.events import MasterUnreachable
 from tap.tap import Tap
@@ -147,7 +149,13 @@ async def _relay(
         if ui == "live":
             for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):  # Ctrl-Z, or a key read in the background
                 signal.signal(number, signal.SIG_IGN)  # would stop the links, too
-            view = LiveView(tap, console, stop.set, plan=tap.faults)
+            view = LiveView(
+                tap,
+                console,
+                stop.set,
+                plan=tap.faults,
+                keys=None if tap.config.opaque else KeyRanking(tap.bus.samples, patterns(tap.config.groups)),
+            )
             tap.bus.subscribe(view, without=COUNTLESS)
             asyncio.get_running_loop().set_exception_handler(LoopTrouble(view.complain))
             view.start()

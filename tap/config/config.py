@@ -10,6 +10,7 @@ from tap.config.link_config import ELSEWHERE, Announce, LinkConfig, Links, capab
 from tap.config.option import File, FromText, FromWords, Given, Option, Several, Time, check_words, declared, described
 from tap.errors import ConfigError
 from tap.hints import explained, refuse
+from tap.key_groups import patterns
 from tap.paths import in_a_directory
 from tap.thresholds import threshold_text
 from tap.units import Limits, parse_duration
@@ -74,9 +75,9 @@ class Config:
             "live: a full screen. log: a line per event worth a journal. json: a line per event on stdout. auto: live "
             "on a terminal, log otherwise.",
             page="`live`: a full screen with phase, replication ID, offset, lag and throughput of each replica, the "
-            "commands by count and by bytes, and what happened. `log`: one line per event worth a journal. `json`: one "
-            "JSON object per event on stdout, nothing else there. `none`: no output. `auto`, the default: `live` on a "
-            "terminal, `log` elsewhere",
+            "keys by groups, commands by count and by bytes, and what happened. `log`: one line per event worth a "
+            "journal. `json`: one JSON object per event on stdout, nothing else there. `none`: no output. `auto`, the "
+            "default: `live` on a terminal, `log` elsewhere",
         ),
     ] = "auto"
     every_command: Annotated[
@@ -124,6 +125,17 @@ class Config:
             needs_parsing=True,
         ),
     ] = Given((), FromWords(threshold_text))
+    groups: Annotated[
+        Several,
+        Option(
+            "GLOB",
+            "Count these keys together in the live view: 'session:*'; groups are found if not given. May be repeated.",
+            page="in the live view, count the keys that match this pattern as one group, in place of [groups that are "
+            "found](../data.md#what-was-written); may be repeated",
+            flags=("--group",),
+            needs_parsing=True,
+        ),
+    ] = Given((), FromWords())
     seed: Annotated[
         int,
         Option(
@@ -282,6 +294,7 @@ class Config:
         ):
             if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
                 raise ConfigError(f"{name} {most!r}: a number of connections is expected, 1 or more")
+        patterns(self.groups)
         rotate = Limits.parse(self.record_rotate)
         if rotate.size is not None and rotate.size < SMALLEST_FILE:
             raise ConfigError(

@@ -62,6 +62,8 @@ class Keywords(TypedDict, total=False):
     """End after this time: 30s, 10m, 2h."""
     faults: str | Iterable[str]
     """What goes wrong on purpose: 'cut at=rdb:50%'; see redis-tap faults."""
+    groups: str | Iterable[str]
+    """Count these keys together in the live view: 'session:*'; groups are found if not given. May be repeated."""
     seed: int
     """Decides every random choice of the faults."""
     max_connections: int

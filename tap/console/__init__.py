@@ -3,6 +3,7 @@
     terminal, stderr         the border that all text passes: nothing from outside acts as a command or as markup
     sentences                an event in words: plain text without a style
     lines                    `--ui log` and `--ui json`: one line per event
+    key_ranking              groups of keys for the live view
     live, followed           the live view: what is kept of the tap, and of each replica
     picture                  what one frame of it shows
     screen, pages, parts     one frame, drawn: the overview, the other pages, what they have in common

@@ -27,6 +27,7 @@ from rich.live import Live
 from tap.bus import Told
 from tap.console.figures import seconds, size
 from tap.console.followed import Followed, record
+from tap.console.key_ranking import KeyRanking
 from tap.console.keyboard import Keyboard
 from tap.console.parts import chart_dots
 from tap.console.picture import EVENTS, FAULTS, LINK, Attempt, Detail, FaultLine, Frame, Happening, Line, Loop, Ranking
@@ -127,11 +128,15 @@ class LiveView:
         *,
         plan: Plan | None = None,
         watched: str = "",
+        keys: KeyRanking | None = None,
     ) -> None:
-        """end: called when the viewer presses q; None: keys are not read. plan: of faults. watched: see Frame."""
+        """end: called when the viewer presses q; None: keys are not read. plan: of faults. watched: see Frame.
+        keys: ranked, too.
+        """
         self._tap = tap
         self._plan = plan
         self._watched = watched
+        self._keys = keys
         self._console = console or Terminal()
         self._replicas: dict[_Key, Followed] = {}
         self._attempts: dict[int, Attempt] = {}  # by connection
@@ -267,6 +272,8 @@ class LiveView:
         with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
             asyncio.get_running_loop().remove_signal_handler(signal.SIGWINCH)
         self._stopping = True
+        if self._keys is not None:
+            self._keys.stop()
         self._new_frame.set()
         self._thread.join(1.0)
         if self._keyboard is not None:
@@ -420,6 +427,7 @@ class LiveView:
             up=now - self._started,
             lines=lines,
             rankings=(
+                *(() if self._keys is None else (self._keys.ranking(),)),
                 _ranking("commands by count", self._by_count),
                 _ranking("commands by bytes", self._by_bytes, of_bytes=True),
             ),

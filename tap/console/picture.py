@@ -87,7 +87,7 @@ class Line:
 class Ranking:
     """A table of names by a figure. total: over all names. first: those with the highest figures.
 
-    of_bytes: the figures are bytes. at_least: they are lower bounds.
+    of_bytes: the figures are bytes. at_least: they are lower bounds. is_estimate: they were concluded from a part.
     """
 
     title: str
@@ -95,6 +95,7 @@ class Ranking:
     first: tuple[tuple[str, int], ...]
     of_bytes: bool = False
     at_least: bool = False
+    is_estimate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

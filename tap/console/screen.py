@@ -343,7 +343,7 @@ def _rankings(rankings: Sequence[Ranking], top: int, width: int) -> list[Text]:
 
 def _ranking(ranking: Ranking, top: int, width: int) -> list[Text]:
     figure = size if ranking.of_bytes else str
-    bound = "≥ " if ranking.at_least else ""
+    bound = "≥ " if ranking.at_least else "~ " if ranking.is_estimate else ""
     rows = [(name, bound + figure(count), count / max(1, ranking.total)) for name, count in ranking.first[:top]]
     figures = max([8, *(len(said) for _, said, _ in rows)])
     bar = max(0, min(30, (width - figures - 6) // 3))

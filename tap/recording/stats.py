@@ -20,7 +20,7 @@ from tap.recording.seen_commands import SeenCommands
 from tap.recording.traffic import Busiest, TrafficCourse
 from tap.replication import events
 from tap.replication.events import Event, Role, as_text
-from tap.replication.heads import OTHER
+from tap.replication.heads import OTHER, Head
 
 KEY_SIZE = 256  # leading bytes that distinguish keys
 MAX_NAMES = 1000
@@ -41,6 +41,17 @@ MARKED: tuple[type[Event], ...] = (
     events.AckAheadOfMaster,
     events.ReplicaTalkedBack,
 )
+
+
+def written(head: Head) -> list[DbKey]:
+    """The keys that a command writes."""
+    _, _, db, name, keys, places = head
+    if name in NOT_WRITES:
+        return []
+    found = [(db, key) for key in keys]
+    if places:
+        found += [(other, key) for other, named in places for key in named]
+    return found
 
 
 # Returns the part of a batch that was asked for; None for another link or time. The bool: these commands are new.

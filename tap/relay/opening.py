@@ -96,6 +96,7 @@ class Opening:
             wants=home.bus.takes,
             opaque=route.opaque,
         )
+        of.conversation.samples = home.bus.samples
         of.peer = shown((host, port))
         of.add()
         astray = self._astray((host, port))

@@ -22,6 +22,7 @@ vocabulary.
     snapshot, payload              the RDB as it passes; where its bytes end
     stream, scanner                commands and offsets; the loop that splits commands
     command_arguments, heads       of each command all arguments; of each command the name, the keys and the size
+    head_samples                   names, keys and sizes of some of the commands
     keyspecs, dbs                  which arguments are keys; which databases a command reaches
     decoder                        undoes a dialect's encoding
     acks, talkback                 REPLCONF ACK, and what else a replica sends during the stream

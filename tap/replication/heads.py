@@ -27,11 +27,13 @@ _NONE, _FIRST, _FROM_FIRST, _FOUND, _REACHING = range(5)  # where the keys of a 
 class HeadReader:
     """Reads one stream along with its scanner, which must have keep_ends.
 
-    The result does not depend on how the bytes are split. Of an incomplete command HEAD bytes are kept.
+    The result does not depend on how the bytes are split. Of an incomplete command, its *head* first bytes are kept.
     """
 
-    def __init__(self, scanner: StreamScanner) -> None:
+    def __init__(self, scanner: StreamScanner, head: int = HEAD) -> None:
+        """head: bytes of a command that are searched for its keys."""
         self._scanner = scanner
+        self._size = head
         self._kept = b""  # the beginning of the incomplete command
         self._names: dict[bytes, tuple[str, int]] = {}
 
@@ -46,27 +48,34 @@ class HeadReader:
                 found.append((end, end - begin, None if db < 0 else db, *head))
                 continue
             if begin < start:
-                text, at = self._kept + data[: HEAD - len(self._kept)], 0
+                text, at = self._kept + data[: self._size - len(self._kept)], 0
             else:
                 text, at = data, begin - start
             size = end - begin
-            found.append((end, size, None if db < 0 else db, *self._head(text, at, at + min(size, HEAD))))
-        done = scanner.boundary - start
-        if done < 0:
-            self._kept += data[: HEAD - len(self._kept)]
-        else:
-            self._kept = data[done : done + HEAD]
+            found.append((end, size, None if db < 0 else db, *self._head(text, at, at + min(size, self._size))))
+        self._keep(data, scanner.boundary - start)
         return found
+
+    def pass_over(self, data: bytes | memoryview) -> None:
+        """Skip commands: their ends were not kept. data: the bytes that the scanner was just fed."""
+        self._keep(data, self._scanner.boundary - self._scanner.position + len(data))
+
+    def _keep(self, data: bytes | memoryview, done: int) -> None:
+        """Keep the beginning of the incomplete command. done: bytes of the data before it, or negative."""
+        if done >= 0:
+            self._kept = bytes(data[done : done + self._size])
+        elif len(self._kept) < self._size:
+            self._kept += bytes(data[: self._size - len(self._kept)])
 
     def _inside(
         self, data: bytes, start: int, name: bytes, begin: int, end: int, outer_begin: int, outer_end: int
     ) -> tuple[str, tuple[bytes, ...], tuple[Place, ...]]:
         """Name, keys and other places of a command in an RREPLAY; see scanner.Inside. start: position of the data."""
         if outer_begin < start:
-            text, start = self._kept + data[: HEAD - len(self._kept)], outer_begin
+            text, start = self._kept + data[: self._size - len(self._kept)], outer_begin
         else:
             text = data
-        limit = min(end, outer_begin + HEAD)
+        limit = min(end, outer_begin + self._size)
         if begin < limit and _HEAD.match(text, begin - start, limit - start):
             return self._head(text, begin - start, limit - start)
         return name.decode("latin-1"), (), ()

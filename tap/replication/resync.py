@@ -437,6 +437,7 @@ class Resync:
             compares_acks=state.compares_acks,
             measures=state.measures,
             notices_secret=state.notices_secret,
+            samples=state.samples,
         )
         if state.watcher is not None:
             state.watcher.stream_begins(stream)

@@ -307,6 +307,12 @@ class StreamScanner:
         self._command_bytes = 0
         return {name.decode("latin-1"): (pair[0], pair[1]) for name, pair in taken.items()}
 
+    def keep_ends(self, keeps: bool) -> None:
+        """From the next command on, remember each for take_ends(), or none."""
+        self._ends = [] if keeps else None
+        if not keeps and self._insides:
+            self._insides = {}
+
     def take_ends(self) -> list[tuple[int, int, int, bool]]:
         """(first byte, end, db or -1, in a transaction) of each whole command since the last take_ends()."""
         taken: list[tuple[int, int, int, bool]] = self._ends

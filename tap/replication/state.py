@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from tap.replication import events
 from tap.replication.events import Channel, Event, Role, Side
+from tap.replication.head_samples import HeadSamples
 from tap.replication.heads import Head
 from tap.replication.identity import ROLES, Identity
 from tap.replication.passing import Passing
@@ -52,6 +53,7 @@ class State:
         "rdb_start",
         "replid",
         "role",
+        "samples",
         "step",
         "stream",
         "tell",
@@ -86,6 +88,7 @@ class State:
         self.notices_secret: Callable[[bytes, int, int], None] | None = None  # see Stream; set before the stream begins
         self.compares_acks = True  # see Stream; set before the stream begins
         self.measures = True  # see Stream; set before the stream begins
+        self.samples: HeadSamples | None = None  # see Stream; set before the stream begins
         self.carried_db: int | None = None  # in force at a partial resync, for a caller that knows more than the memory
         self.forced = ""  # how a fault forces the next resync to be a full one; "" if none does
 

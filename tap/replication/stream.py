@@ -30,6 +30,7 @@ from tap.replication.catching_up import CatchingUp
 from tap.replication.command_arguments import ArgumentReader
 from tap.replication.decoder import Decoder
 from tap.replication.events import Event
+from tap.replication.head_samples import HeadSamples, SampledScanner
 from tap.replication.heads import Head, HeadReader
 from tap.replication.lag import MORE_THAN_A_READ, OVERDUE_SECONDS, UNKNOWN, Lag, Reached
 from tap.replication.lag_clock import LagClock
@@ -72,6 +73,7 @@ class Stream:
         measures: bool = True,
         notices_secret: Callable[[bytes, int, int], None] | None = None,
         decoder: Decoder | None = None,
+        samples: HeadSamples | None = None,
     ) -> None:
         """position: of the first byte. base: the offset before it. unfinished: StreamScanner.unfinished, if the first
         bytes are the rest of a command; the stream then begins after that command.
@@ -79,7 +81,8 @@ class Stream:
         tell_heads: called with the commands as they are completed, unless every_command is set. wants: called before
         each Ack and each Command is constructed. notices_secret: called with the name of a command that may carry
         passwords, the position after that name, and the number of words that follow, before receive() of the first of
-        these words returns. decoder: None for a plain stream; not allowed together with unfinished.
+        these words returns. decoder: None for a plain stream; not allowed together with unfinished. samples: take some
+        of the commands, unless all are taken.
         """
         self._tell = tell
         self._memory = memory
@@ -114,6 +117,7 @@ class Stream:
         self._tell_heads = tell_heads
         self._notices_secret = notices_secret
         self._wants = wants
+        self._samples = samples
         self._scan(db, in_transaction)
         self._lag = LagClock()
         self.previous: str | None = None  # the ID that the replica asked for, if another one was granted
@@ -130,6 +134,9 @@ class Stream:
         self._scanner = StreamScanner(db, keep_ends=keep_ends, in_transaction=in_transaction)
         self._words = ArgumentReader(self._scanner, self._max_command) if self._every_command else None
         self._heads = None if self._tell_heads is None or self._every_command else HeadReader(self._scanner)
+        self._sampled: SampledScanner | None = None
+        if self._samples is not None and self._samples.take is not None and not keep_ends:
+            self._sampled = SampledScanner(self._scanner, self._samples)
         if self._notices_secret is not None:
             self._scanner.notice_secrets(self._secret)
 
@@ -333,7 +340,10 @@ class Stream:
         scanner = self._scanner
         understood = not scanner.broken
         self.received += len(data)
-        scanner.feed(data)
+        if self._sampled is None:
+            scanner.feed(data)
+        else:
+            self._sampled.feed(data, at)
         self._lag.passed(self.received, at)
         if self._heads is not None and self._tell_heads is not None and understood:
             heads = self._heads.read(bytes(data))

@@ -98,6 +98,7 @@ commands = true
 rdb_keys = true
 faults = ["delay 20ms"]
 alerts = ["lag > 10s", "silence > 5s for 1m"]
+groups = ["session:*", "user:*"]
 seed = 7
 max_connections = 5
 max_connections_per_address = 2
@@ -145,6 +146,7 @@ def test_every_option_of_a_file_is_read_as_in_python(tmp_path: Path) -> None:
         every_key=True,
         faults="delay 20ms",
         alerts=("lag > 10s", "silence > 5s for 1m"),
+        groups=("session:*", "user:*"),
         seed=7,
         max_connections=5,
         max_connections_per_address=2,
