@@ -2,9 +2,9 @@
 
 One mutant is one change: an operator, a boundary, a constant, a condition, a statement left out, a value not returned,
 two arguments swapped. Left alone is what no test can see or what has to change with its readers: annotations, decorators,
-assertions for mypy, protocols, `__slots__`, branches for type checkers, sentences, the numbers of limits, and what only
-runs compiled, which tests compare with the same module uncompiled. Strings change only where they are a single word, as
-keys and kinds are.
+assertions for mypy, protocols, methods that only subclasses define, `__slots__`, branches for type checkers, sentences,
+the numbers of limits, and what only runs compiled, which tests compare with the same module uncompiled. Strings change
+only where they are a single word, as keys and kinds are.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _is_left_alone(statement: ast.stmt) -> bool:
             return True
         case ast.FunctionDef(body=[ast.Expr(value=ast.Constant(value=str(text))), *_]) if text.endswith(COMPILED_ONLY):
             return True
-        case ast.ClassDef(bases=[*_, ast.Name(id="Protocol")]):
+        case ast.ClassDef(bases=[*_, ast.Name(id="Protocol")]) | ast.Raise(exc=ast.Name(id="NotImplementedError")):
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="compiled")):
             return True

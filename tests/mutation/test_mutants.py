@@ -47,6 +47,7 @@ def changes(folder: Path, source: str) -> list[str]:
         ),
         ("def f(x):\n    'Compiled only.'\n    return x + 1", []),
         ("__slots__ = ('word',)", []),
+        ("def f():\n    raise NotImplementedError", []),
         ("class A(Sized, Protocol):\n    def f(self, a=1): ...", []),
         ("MAX_SIZE = 2 * 1024", []),
         ("WORDS = 'word'", ["'word' -> 'word!'"]),
