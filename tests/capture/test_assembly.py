@@ -255,6 +255,10 @@ def test_a_fin_waits_for_the_bytes_before_it_and_is_forgotten_if_the_direction_c
     early = made(1, FIRST, 200, flags=FIN | ACK, acknowledged=8)
     assert story([*OPENING, *sent(0, 10), early, *sent(10, 20)])[0] == ["from start", all_of(0, 20), ("fin", 1, False)]
     assert story([*OPENING, *sent(0, 10), early])[0] == ["from start", all_of(0, 10), 100, ("fin", 1, False)]
+    for missing in (1, 2):
+        near = made(1, FIRST, 100 + missing, flags=FIN | ACK, acknowledged=8)
+        said = ["from start", all_of(0, 10), missing, ("fin", 1, False)]
+        assert story([*OPENING, *sent(0, 10), near])[0] == said
     seen = [*OPENING, *sent(0, 10), early, made(0, 8, 0, acknowledged=FIRST + 201)]
     assert story(seen)[0] == ["from start", all_of(0, 10), 100, ("fin", 1, False)]
     beyond = made(1, FIRST, 195, flags=FIN | ACK, acknowledged=8)

@@ -23,6 +23,7 @@ from tap.redaction.grammars import Redact
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
+from tap.replication.memory import Memory
 from tap.units import Limits
 from tests.recording import test_gaps as gaps
 from tests.recording.packed import state_of
@@ -626,6 +627,37 @@ def test_what_a_redacted_link_says_that_is_not_understood_is_blank(tmp_path: Pat
 
     asyncio.run(record())
     assert [one.data for one in segments(path) if one.data] == [b"*" * 7, b"*" * 11]
+    assert [one["event"] for one in comments(path)] == ["not_understood", "link_opened"]
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+def test_a_stream_that_goes_on_in_a_db_states_it_for_a_reader_of_this_file_alone(tmp_path: Path, rotates: bool) -> None:
+    """The file in which an earlier connection selected the db may have been deleted by then."""
+    path = tmp_path / "a.pcapng"
+    selects = command("SELECT", "3")
+
+    async def record() -> None:
+        bus = Bus()
+        writes = Recorder(path, bus, sync="none", rotate=Limits(2**30) if rotates else Limits())
+        writes.open()
+        memory = Memory()
+        asks_on = command("PSYNC", "a" * 40, str(BASE + len(selects) + 1))
+        goes_on = [(Side.REPLICA, asks_on), (Side.MASTER, b"+CONTINUE\r\n")]
+        stories = [[ASKS, (Side.MASTER, FULL + RDB), CONFIRMS, (Side.MASTER, selects)], [*goes_on, STREAMS, STREAMS]]
+        for number, said in enumerate(stories, 1):
+            conversation = Conversation(lambda event: None, memory=memory, connection=number)
+            link = connect(bus, writes, number, conversation)
+            for side, data in said:
+                if side is Side.MASTER:
+                    conversation.receive_from_master(data, 1.0)
+                else:
+                    conversation.receive_from_replica(data, 1.0)
+                link.received(side, memoryview(bytearray(data)))
+        await writes.close()
+
+    asyncio.run(record())
+    found = [one["db"] for file in sorted(tmp_path.iterdir()) for one in comments(file) if one["event"] == "carried_db"]
+    assert found == [3] * rotates
 
 
 def test_packets_that_were_never_written_are_missing_in_stretches(tmp_path: Path) -> None:

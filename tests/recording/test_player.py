@@ -267,6 +267,26 @@ def test_a_copy_of_a_comment_is_one_of_the_same_moment() -> None:
         assert (player.account.first, player.account.last) == (10**9, max(times) * 10**9)
 
 
+@pytest.mark.parametrize("follows", [True, False])
+def test_what_waits_for_lost_bytes_is_reported_soon_whatever_comes_when(follows: bool) -> None:
+    """Whether the next packet comes an hour later, or the capture is still being made and none does."""
+    wire = streamed(STREAM[:3])
+    wire.flow.skip(1, len(STREAM[3]))
+    offset = BASE + sum(map(len, STREAM[:4]))
+    wire.send(0, command("REPLCONF", "ACK", str(offset)))  # acknowledges bytes that are not in the capture
+    began = wire.now / 1e9
+    if follows:
+        wire.send(0, command("REPLCONF", "ACK", str(offset)), at=wire.now + 3600 * 10**9)
+    heard: list[Told] = []
+    player = Player(heard.append)
+    for at, data in wire.packets:
+        player.packet(Packet(at, 101, data, len(data)))
+    if not follows:
+        player.rest(60)
+    times = [one.time - began for one in heard if isinstance(one.event, events.Ack) and one.event.offset == offset]
+    assert [0.1 < time < 1 for time in times] == [True, *[False] * follows]
+
+
 # ---- recordings of ours ----
 
 
