@@ -215,9 +215,9 @@ def stream(version: int, nodes: Sequence[bytes], groups: Sequence[bytes] = (), p
     return said
 
 
-def group(version: int, name: bytes, pending: int, consumers: Sequence[tuple[bytes, int]]) -> bytes:
-    """A group; consumers: their names, and how many of the pending entries they own."""
-    said = name + length(2**40) + length(0) + (length(-1) if version >= 2 else b"") + length(pending)
+def group(version: int, name: bytes, pending: int, consumers: Sequence[tuple[bytes, int]], read: int = -1) -> bytes:
+    """A group; consumers: their names, and how many of the pending entries they own. read: entries, -1 if unknown."""
+    said = name + length(2**40) + length(0) + (length(read) if version >= 2 else b"") + length(pending)
     said += b"".join(identity(1, k) + (10**12 + k).to_bytes(8, "little") + length(k) for k in range(pending))
     said += length(len(consumers))
     for consumer, owned in consumers:

@@ -13,10 +13,11 @@ An element is hashed with its size after each string, so that no two different e
 as the decimal text that it stands for; a score as its binary64, where -0 is 0; a field of a hash with its expiry. The
 hash is keyed (siphash.py) with a key that is drawn for each comparison, so that data cannot be made to collide.
 
-Of a stream count its entries, length and last ID; its groups with their last ID; pending entries with their time and
-number of deliveries; consumers, and what is pending at each. When a consumer was last seen does not count: a replica
-keeps its own time. What RDBs of Redis 6.2 lack (entries added, the highest deleted ID, entries read by a group) is hashed
-apart, and counts only where both sides have it.
+Of a stream count its entries, length and last ID; its groups with their last ID and pending entries; consumers, and what
+is pending at each. When a consumer was last seen does not count: a replica keeps its own time. Nor does when and how
+often a pending entry was delivered: a consumer that reads it again changes that on the master alone. What RDBs of Redis
+6.2 lack (entries added, the highest deleted ID, entries read by a group) is hashed apart, and counts only where both
+sides have it: a replica of Redis 7.0 has -1 entries read by a group, for its master does not send it the number.
 
 A record, little-endian, is followed by the key's name:
 
@@ -377,9 +378,11 @@ class Digest:
             self.more.word(n[at + 8])
         elif token == GROUP:
             own = 2
-            if n[at + 3] == NONE:
+            if n[at + 3] == NONE or n[at + 3] == -1:
                 self.lacks = True
             self.more.word(n[at + 3])
+        elif token == PENDING:
+            own = 2
         elif token == CONSUMER:
             own = 0
         if token != SLOT_OF:

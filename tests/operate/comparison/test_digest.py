@@ -201,8 +201,8 @@ def test_the_expiry_of_a_key_is_in_its_record_and_in_the_sum_unless_ignored() ->
     assert digest_of(plain, expiries=False)[0].sums == digest_of(expiring, expiries=False)[0].sums
 
 
-def stream(version: int, *, pending: int = 2, consumer: bytes = b"c", node: bytes = b"1") -> bytes:
-    group = make.group(version, S(b"g"), pending, [(S(consumer), 1)])
+def stream(version: int, *, pending: int = 2, consumer: bytes = b"c", node: bytes = b"1", read: int = 1) -> bytes:
+    group = make.group(version, S(b"g"), pending, [(S(consumer), 1)], read)
     kind = {1: 15, 2: 19, 3: 21}[version]
     return value(kind, make.stream(version, [S(make.node([b"f"], [[node], [b"2"]]))], [group]))
 
@@ -212,11 +212,25 @@ def test_a_stream_is_the_same_in_each_version_but_for_what_the_first_lacks() -> 
     assert len({one.digest for one in found}) == 1
     assert found[0].more == 0
     assert found[1].more == found[2].more != 0
+    assert entry_of(stream(3, read=2)).more not in (0, found[2].more)
+    assert entry_of(stream(3, read=-1)).more == 0
 
 
 def test_entries_pending_entries_and_consumers_of_a_stream_count() -> None:
     changed = [stream(3), stream(3, pending=3), stream(3, consumer=b"d"), stream(3, node=b"3")]
     assert all(entry_of(a).digest != entry_of(b).digest for a, b in combinations(changed, 2))
+
+
+def test_when_and_how_often_an_entry_was_delivered_does_not_count() -> None:
+    """A replica does not learn that a consumer has read again what is pending."""
+    once = make.group(3, S(b"g"), 1, [(S(b"c"), 1)])
+    delivery = (10**12).to_bytes(8, "little") + make.length(0)
+    assert once.count(delivery) == 1
+    again = once.replace(delivery, (10**12 + 5).to_bytes(8, "little") + make.length(2))
+    one, other = (
+        entry_of(value(21, make.stream(3, [S(make.node([b"f"], [[b"1"], [b"2"]]))], [group]))) for group in (once, again)
+    )
+    assert one == other
 
 
 def test_a_module_is_its_type_and_what_it_saved() -> None:

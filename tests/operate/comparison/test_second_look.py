@@ -106,6 +106,29 @@ def test_a_pair_under_load_does_not_differ_and_what_is_planted_is_found(servers:
     assert done.lacking == ()
 
 
+@pytest.mark.parametrize("server_name", versions(quick=["redis-6.2"]))
+def test_a_consumer_that_reads_again_what_is_pending_makes_no_difference(servers: Servers, server_name: str) -> None:
+    """A master counts that delivery, and does not replicate it."""
+    master, replica = servers.start(need(server_name)), servers.start(server_name)
+    follow(replica, master.port)
+    wait_until(lambda: is_up(replica))
+    with client(master) as asked:
+        for number in range(1, 10):
+            asked.xadd("stream", {"field": number}, id=f"{number}-1")
+        asked.xgroup_create("stream", "group", "0")
+        asked.xreadgroup("group", "consumer", {"stream": ">"}, count=5)
+        asked.xreadgroup("group", "consumer", {"stream": "0"}, count=3)
+        level(master, replica)
+        done, found = compared(master, replica, key="stream")
+        assert (found, done.equal) == ({}, True)
+        asked.xack("stream", "group", "1-1")
+        level(master, replica)
+        client(replica).config_set("slave-read-only", "no")
+        client(replica).xack("stream", "group", "2-1")
+        _, found = compared(master, replica, key="stream")
+        assert set(found) == {b"stream"}
+
+
 def test_two_masters_are_compared_without_waiting_for_offsets(servers: Servers, any_server: str) -> None:
     a, b = servers.start(any_server), servers.start(any_server)
     for server in (a, b):
