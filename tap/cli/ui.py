@@ -29,8 +29,8 @@ def chosen(ui: Ui, console: Terminal) -> Ui:
 
 
 @contextlib.contextmanager
-def lines_shown(bus: Bus, ui: Ui) -> Iterator[None]:
-    """Write the lines of --ui log, json or none from here to the end."""
+def lines_shown(bus: Bus, ui: Ui) -> Iterator[LineWriter | None]:
+    """Write the lines of --ui log, json or none from here to the end. Yields their writer, None without stderr."""
     views: dict[str, tuple[Callable[[TextIO], LineWriter], TextIO | None, tuple[type[Event], ...]]] = {
         "log": (log_lines, sys.stdout, (Ack,)),
         "json": (json_lines, sys.stdout, ()),
@@ -38,12 +38,12 @@ def lines_shown(bus: Bus, ui: Ui) -> Iterator[None]:
     }
     view, out, without = views[ui]
     if out is None:
-        yield
+        yield None
         return
     lines = view(out)
     bus.subscribe(lines, without=without, inbox=lines.inbox)
     with written(lines) if out is sys.stdout else contextlib.closing(lines):
-        yield
+        yield lines
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from tap.cli.ui import chosen, lines_shown
 from tap.config import LinkConfig
 from tap.config.config import Config
 from tap.config.option import declared
+from tap.console.lines import LineWriter
 from tap.console.live import LiveView
 from tap.console.sentences import sentence
 from tap.console.stderr import say
@@ -30,6 +31,7 @@ from tap.operate.watching.onlooker import Onlooker, watched_link
 from tap.operate.watching.tcpdump import Tcpdump
 from tap.url import DEFAULT_PORT
 
+LOOK_SECONDS = 0.2  # between two looks at the output
 _NO_HAND = "watch changes nothing between a replica and its master"
 _NO_KEYS = "watch decrypts nothing, and only sees that a connection is TLS"
 _NO_SOCKET = "watch opens no connection and listens nowhere"
@@ -111,8 +113,7 @@ async def _run(source: Tcpdump | CaptureFile, config: Config, console: Terminal)
     notices: list[Callable[[str], None]] = [say]
     onlooker = Onlooker(source, config, notice=lambda text: notices[-1](text))
     with contextlib.ExitStack() as viewers:
-        if config.ui != "live":
-            viewers.enter_context(lines_shown(onlooker.bus, config.ui))
+        lines = None if config.ui == "live" else viewers.enter_context(lines_shown(onlooker.bus, config.ui))
         async with onlooker:
             if config.ui == "live":
                 for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
@@ -126,7 +127,7 @@ async def _run(source: Tcpdump | CaptureFile, config: Config, console: Terminal)
                 viewers.callback(view.stop)
             else:
                 say(f"{_named(source)}; nothing passes through")
-            await _until(onlooker, stop, config.duration)
+            await _until(onlooker, stop, config.duration, lines)
             await onlooker.close()  # before the viewers go: they report the end, too
     for told in onlooker.loops.verdicts:
         say(f"link {told.link}, replica {told.replica}: {sentence(told.event)}")
@@ -135,12 +136,17 @@ async def _run(source: Tcpdump | CaptureFile, config: Config, console: Terminal)
         raise RecordingError(*onlooker.lacks)
 
 
-async def _until(onlooker: Onlooker, stop: asyncio.Event, duration: float | None) -> None:
-    """Wait for a signal, the end of the packets, or the end of the duration."""
+async def _until(onlooker: Onlooker, stop: asyncio.Event, duration: float | None, lines: LineWriter | None) -> None:
+    """Wait for a signal, the end of the packets, the end of the duration, or an output that takes no more."""
     ended = asyncio.create_task(onlooker.ended(), name="end of packets")
     stopped = asyncio.create_task(stop.wait(), name="signal")
     try:
-        await asyncio.wait({ended, stopped}, timeout=duration, return_when=asyncio.FIRST_COMPLETED)
+        async with contextlib.AsyncExitStack() as limited:
+            if duration is not None:
+                limited.enter_context(contextlib.suppress(TimeoutError))
+                await limited.enter_async_context(asyncio.timeout(duration))
+            while not (ended.done() or stopped.done() or (lines is not None and lines.failure is not None)):
+                await asyncio.wait({ended, stopped}, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             await ended
     finally:

@@ -14,7 +14,7 @@ from tests.cli.running import TAP
 from tests.cli.typed import tap
 from tests.operate.watching.watched import needs_tcpdump
 from tests.recording.wires import STREAM, file, streamed
-from tests.support import FIXTURES, WITHIN, Servers, client, is_up, wait_until
+from tests.support import FIXTURES, WITHIN, Servers, is_up, wait_until
 
 
 def watch(path: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
@@ -105,14 +105,14 @@ def test_a_signal_ends_it_and_tcpdump(number: signal.Signals, servers: Servers, 
         assert "watching lo" in process.stderr.readline()
         replica = servers.start(any_server, "replicaof", f"{master.host} {master.port}")
         wait_until(lambda: is_up(replica))
-        with client(master) as writer:
-            writer.set("key", "value")
+        assert process.stdout is not None
+        seen = set()
+        while "stream_started" not in seen:
+            seen.add(json.loads(process.stdout.readline())["event"])
         process.send_signal(number)
-        out, err = process.communicate(timeout=WITHIN)
+        _, err = process.communicate(timeout=WITHIN)
     assert (process.returncode, err) == (0, "")
-    assert {"watching", "full_resync", "rdb_finished", "stream_started"} <= {
-        json.loads(line)["event"] for line in out.splitlines()
-    }
+    assert {"watching", "full_resync", "rdb_finished"} <= seen
     assert not subprocess.run(["pgrep", "-f", f"tcpdump.*tcp port {master.port}$"], capture_output=True).stdout
 
 
@@ -121,3 +121,13 @@ def test_an_interface_that_does_not_exist_is_a_failure_of_the_environment() -> N
     said = tap("watch", "-i", "no-such-if")
     assert said.returncode == 3
     assert said.stderr.startswith("redis-tap: tcpdump does not capture on no-such-if (")
+
+
+def test_a_reader_that_has_left_ends_it(tmp_path: Path) -> None:
+    """Nobody else needs it: no byte of a pair passes through."""
+    path = file(tmp_path / "one.pcapng", streamed(STREAM).packets, "pcapng")
+    words = [*TAP, "watch", str(path), "--ui", "json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(WITHIN) == 128 + signal.SIGPIPE

@@ -25,10 +25,13 @@ from tap.errors import ConfigError, EnvironmentFailure
 from tap.operate.watching.pipe import widen
 
 PROGRAM = "tcpdump"
-BUFFER_KIB = 65_536  # for packets in the kernel: half a second of a busy 1 Gbit/s link
+# For packets in the kernel. In immediate mode each of them takes a frame of the largest size, 128 or 256 KiB: these are
+# 1024 or 512 packets.
+BUFFER_KIB = 131_072
 PRIORITY = -10  # where root allows it: on a busy machine, packets are lost while tcpdump waits for a processor
 START_SECONDS = 10.0
 END_SECONDS = 0.5
+LAST_SECONDS = 0.1  # for tcpdump to take what is in the kernel, which is lost with its end
 LAST_LINES = 5
 
 _STATISTICS = getattr(signal, "SIGINFO", signal.SIGUSR1)  # SIGINFO where the system has it: BSD and macOS
@@ -139,6 +142,7 @@ class Tcpdump:
             return
         if self._process.returncode is None:
             self._is_stopped = True
+            await asyncio.sleep(LAST_SECONDS)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 self._process.terminate()
         done, _ = await asyncio.wait({self._listener}, timeout=END_SECONDS)

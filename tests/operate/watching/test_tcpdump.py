@@ -44,7 +44,7 @@ async def read(one: Tcpdump) -> list[Packet]:
 def test_only_the_ports_are_captured_whole_and_at_once() -> None:
     one = Tcpdump("eth0", [6379, 6380, 6379])
     assert " ".join(one.arguments) == (
-        "tcpdump -i eth0 -w - -U --immediate-mode -s 0 -B 65536 tcp port 6379 or tcp port 6380"
+        "tcpdump -i eth0 -w - -U --immediate-mode -s 0 -B 131072 tcp port 6379 or tcp port 6380"
     )
 
 
