@@ -18,7 +18,7 @@ from tap.bus import COUNTLESS, Told
 from tap.cli.ending import endings
 from tap.cli.hangup import Hangup
 from tap.cli.options import given, takes
-from tap.cli.ui import chosen, lines_shown
+from tap.cli.ui import chosen, lines_shown, live_shown
 from tap.config import LinkConfig
 from tap.config.config import MAX_CONNECTIONS, Config, Ui
 from tap.config.option import declared
@@ -147,8 +147,6 @@ async def _relay(
     _warn_of_tls(tap.config)
     async with tap:
         if ui == "live":
-            for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):  # Ctrl-Z, or a key read in the background
-                signal.signal(number, signal.SIG_IGN)  # would stop the links, too
             view = LiveView(
                 tap,
                 console,
@@ -156,11 +154,7 @@ async def _relay(
                 plan=tap.faults,
                 keys=None if tap.config.opaque else KeyRanking(tap.bus.samples, patterns(tap.config.groups)),
             )
-            tap.bus.subscribe(view, without=COUNTLESS)
-            asyncio.get_running_loop().set_exception_handler(LoopTrouble(view.complain))
-            view.start()
-            viewers.callback(lambda: print(view.summary()))
-            viewers.callback(view.stop)
+            viewers.enter_context(live_shown(view, tap.bus))
         elif beside is None:
             for listener in tap.listeners:
                 _announce(listener.config, listener.address)

@@ -1,11 +1,13 @@
 """The choice of `--ui` at the start of a verb, and the closing of its lines at the end."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -14,8 +16,12 @@ from tap.cli.stdout import leave_stdout
 from tap.config.config import Ui
 from tap.console.lines import LineWriter, json_lines, log_lines, trouble_lines
 from tap.console.terminal import Terminal
+from tap.console.trouble import LoopTrouble
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.replication.events import Ack, Event
+
+if TYPE_CHECKING:
+    from tap.console.live import LiveView  # verbs without a live view do not load it
 
 
 def chosen(ui: Ui, console: Terminal) -> Ui:
@@ -44,6 +50,22 @@ def lines_shown(bus: Bus, ui: Ui) -> Iterator[LineWriter | None]:
     bus.subscribe(lines, without=without, inbox=lines.inbox)
     with written(lines) if out is sys.stdout else contextlib.closing(lines):
         yield lines
+
+
+@contextlib.contextmanager
+def live_shown(view: LiveView, bus: Bus) -> Iterator[None]:
+    """Show the live view of this bus from here to the end, and leave its summary on the terminal."""
+    # Ctrl-Z, or a key read in the background, would stop the process: a tap's links would hang, and watch lose packets.
+    for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_IGN)
+    bus.subscribe(view, without=COUNTLESS)
+    asyncio.get_running_loop().set_exception_handler(LoopTrouble(view.complain))
+    view.start()
+    try:
+        yield
+    finally:
+        view.stop()
+        print(view.summary())
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tap.bus import COUNTLESS
 from tap.cli.ending import endings
 from tap.cli.options import given, takes
-from tap.cli.ui import chosen, lines_shown
+from tap.cli.ui import chosen, lines_shown, live_shown
 from tap.config import LinkConfig
 from tap.config.config import Config
 from tap.config.option import declared
@@ -29,6 +27,7 @@ from tap.errors import ConfigError, RecordingError
 from tap.operate.watching.capture_file import CaptureFile
 from tap.operate.watching.onlooker import Onlooker, watched_link
 from tap.operate.watching.tcpdump import Tcpdump
+from tap.replication.events import Watching
 from tap.url import DEFAULT_PORT
 
 LOOK_SECONDS = 0.2  # between two looks at the output
@@ -110,23 +109,18 @@ async def _run(source: Tcpdump | CaptureFile, config: Config, console: Terminal)
     for number in endings():
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(LoopTrouble(say))
+    watching = sentence(Watching(source=source.name, ports=source.ports)) or ""
     notices: list[Callable[[str], None]] = [say]
     onlooker = Onlooker(source, config, notice=lambda text: notices[-1](text))
     with contextlib.ExitStack() as viewers:
         lines = None if config.ui == "live" else viewers.enter_context(lines_shown(onlooker.bus, config.ui))
         async with onlooker:
             if config.ui == "live":
-                for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
-                    signal.signal(number, signal.SIG_IGN)  # while it is stopped, packets would be lost
-                view = LiveView(onlooker, console, stop.set, watched=_named(source))
-                onlooker.bus.subscribe(view, without=COUNTLESS)
-                loop.set_exception_handler(LoopTrouble(view.complain))
+                view = LiveView(onlooker, console, stop.set, watched=watching)
+                viewers.enter_context(live_shown(view, onlooker.bus))
                 notices.append(view.complain)
-                view.start()
-                viewers.callback(lambda: print(view.summary()))
-                viewers.callback(view.stop)
             else:
-                say(f"{_named(source)}; nothing passes through")
+                say(f"{watching}; nothing passes through")
             await _until(onlooker, stop, config.duration, lines)
             await onlooker.close()  # before the viewers go: they report the end, too
     for told in onlooker.loops.verdicts:
@@ -153,8 +147,3 @@ async def _until(onlooker: Onlooker, stop: asyncio.Event, duration: float | None
         for task in (ended, stopped):
             task.cancel()
         await asyncio.wait({ended, stopped})
-
-
-def _named(source: Tcpdump | CaptureFile) -> str:
-    ports = f", port {' and '.join(map(str, source.ports))}" if source.ports else ""
-    return f"watching {source.name}{ports}"

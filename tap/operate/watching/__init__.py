@@ -1,8 +1,8 @@
-"""What a tap says of a pair, from its packets alone: nothing stands in between, and no byte passes through this process.
+"""What a tap reports of a pair, from packets alone: nothing stands in between, and no byte passes through this process.
 
     tcpdump ──┐                                                ┌─ live view, lines, JSON
-    pipe    ──┼─> PacketFeed ──> Player ──> Onlooker's bus ────┼─ StatsD, scripts
-    file    ──┘   (a thread)     (recording/)                  └─ recording
+    pipe    ──┼─> PacketFeed ──> Player ──> Onlooker's bus ────┤
+    file    ──┘   (a thread)     (recording/)                  └─ StatsD, scripts
 
 onlooker        the whole, with the interface of a tap: a bus, status(), observers
 packet_feed     from a blocking source to the event loop, at the speed of the slower one
