@@ -145,6 +145,9 @@ async def _relay(
     tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewers: contextlib.ExitStack, beside: Beside | None
 ) -> None:
     _warn_of_tls(tap.config)
+    keys = None
+    if ui == "live" and not tap.config.opaque:  # before the first stream begins: only later ones are looked at
+        keys = KeyRanking(tap.bus.samples, patterns(tap.config.groups))
     async with tap:
         if ui == "live":
             view = LiveView(
@@ -152,7 +155,7 @@ async def _relay(
                 console,
                 stop.set,
                 plan=tap.faults,
-                keys=None if tap.config.opaque else KeyRanking(tap.bus.samples, patterns(tap.config.groups)),
+                keys=keys,
             )
             viewers.enter_context(live_shown(view, tap.bus))
         elif beside is None:

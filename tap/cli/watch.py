@@ -17,6 +17,7 @@ from tap.cli.ui import chosen, lines_shown, live_shown
 from tap.config import LinkConfig
 from tap.config.config import Config
 from tap.config.option import declared
+from tap.console.key_ranking import KeyRanking
 from tap.console.lines import LineWriter
 from tap.console.live import LiveView
 from tap.console.sentences import sentence
@@ -24,6 +25,7 @@ from tap.console.stderr import say
 from tap.console.terminal import Terminal
 from tap.console.trouble import LoopTrouble
 from tap.errors import ConfigError, RecordingError
+from tap.key_groups import patterns
 from tap.operate.watching.capture_file import CaptureFile
 from tap.operate.watching.onlooker import Onlooker, watched_link
 from tap.operate.watching.tcpdump import Tcpdump
@@ -112,11 +114,13 @@ async def _run(source: Tcpdump | CaptureFile, config: Config, console: Terminal)
     watching = sentence(Watching(source=source.name, ports=source.ports)) or ""
     notices: list[Callable[[str], None]] = [say]
     onlooker = Onlooker(source, config, notice=lambda text: notices[-1](text))
+    # Before the first stream begins: only later ones are looked at.
+    keys = KeyRanking(onlooker.bus.samples, patterns(config.groups)) if config.ui == "live" else None
     with contextlib.ExitStack() as viewers:
         lines = None if config.ui == "live" else viewers.enter_context(lines_shown(onlooker.bus, config.ui))
         async with onlooker:
             if config.ui == "live":
-                view = LiveView(onlooker, console, stop.set, watched=watching)
+                view = LiveView(onlooker, console, stop.set, watched=watching, keys=keys)
                 viewers.enter_context(live_shown(view, onlooker.bus))
                 notices.append(view.complain)
             else:

@@ -28,6 +28,7 @@ from tap.recording.role_evidence import Missed
 from tap.recording.ticking import Ticking
 from tap.replication import events
 from tap.replication.conversation import Conversation
+from tap.replication.head_samples import HeadSamples
 from tap.replication.memory import Memory
 from tap.replication.stream import MAX_COMMAND
 
@@ -64,6 +65,7 @@ class Player:
         ended: Callable[[Link], None] | None = None,
         until: int | None = None,
         wants: Callable[[type[events.Event]], bool] = lambda kind: True,
+        samples: HeadSamples | None = None,
     ) -> None:
         self._tell = tell
         self._count = count
@@ -74,6 +76,7 @@ class Player:
         self._every_key = every_key
         self._max_command = max_command
         self._wants = wants
+        self._samples = samples
         self.at_once = at_once
         self._layers = Layers()
         self.cuts = CutPackets()
@@ -336,6 +339,7 @@ class Player:
             tell_heads=None if self._count is None else link.count,
             wants=self._wants,
         )
+        conversation.samples = self._samples
         # A tap reports acknowledgements ahead of the master; the recorded bytes may lack what the ACK is about. It also
         # reports that a replica has caught up; a recording does not say when the tap could not read.
         conversation.compares_acks = conversation.measures = not link.is_ours

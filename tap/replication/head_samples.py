@@ -1,9 +1,10 @@
 """Some of the commands that pass, for whoever wants to know what they are about: their names, keys and sizes.
 
 Reading the keys of each command would cost a busy stream a good part of its speed. So a budget in bytes per second, over
-all streams, says how much of what passes is looked at: all of a slow stream, the first bytes of some reads of a fast one.
-A command is taken if it ends there, whatever its size, because the beginning of an incomplete command is kept. So a large
-command is as likely to be taken as a small one.
+all streams, says how much of what passes is looked at: all of a slow stream, a piece of each large read, nothing of some
+reads of a fast one. A command is taken if it ends in the piece, whatever its size, because the beginning of an incomplete
+command is kept. The piece begins anywhere in the read, also before it, each with the same probability, so that each byte
+is as likely to be looked at: a large command, which usually ends where its read ends, as likely as a small one.
 
 It costs about 20 us per KB looked at, and nothing while *take* is None.
 """
@@ -11,6 +12,7 @@ It costs about 20 us per KB looked at, and nothing while *take* is None.
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 from tap.replication.heads import Head, HeadReader
 from tap.replication.scanner import StreamScanner
@@ -35,17 +37,21 @@ class HeadSamples:
         self.passed = 0
         self._budget = float(SAVED)
         self._at = float("-inf")
+        self._dice = Random(0)  # noqa: S311
 
-    def room(self, size: int, at: float) -> int:
-        """How many bytes of a read may be looked at. at: seconds."""
+    def piece(self, size: int, at: float) -> tuple[int, int]:
+        """Which bytes of a read may be looked at: the first and the end. at: seconds."""
         if at > self._at:
-            self._budget = min(SAVED, self._budget + (at - self._at) * RATE) if self._at > float("-inf") else SAVED
+            self._budget = min(SAVED, self._budget + (at - self._at) * RATE)
             self._at = at
         room = min(size, PIECE, int(self._budget))
-        if room < size and room < LEAST:
-            return 0
-        self._budget -= room
-        return room
+        if room < min(size, LEAST):
+            return 0, 0
+        first = 0 if room == size else self._dice.randrange(1 - room, size)
+        begin, end = max(0, first), min(size, first + room)
+        self._budget -= end - begin
+        self.looked_at += end - begin
+        return begin, end
 
 
 class SampledScanner:
@@ -60,19 +66,23 @@ class SampledScanner:
         """As StreamScanner.feed()."""
         scanner, samples = self._scanner, self._samples
         samples.passed += len(data)
-        take = samples.take
-        room = 0 if take is None or scanner.broken else samples.room(len(data), at)
-        if room and take is not None:
-            piece = bytes(data[:room])
-            scanner.keep_ends(True)
-            scanner.feed(piece)
-            heads = self._reader.read(piece)
-            scanner.keep_ends(False)
-            samples.looked_at += room
-            if heads:
-                take(heads)
-            if room == len(data):
-                return
-            data = data[room:]
-        scanner.feed(data)
-        self._reader.pass_over(data)
+        if samples.take is not None and not scanner.broken:
+            begin, end = samples.piece(len(data), at)
+            if begin < end:
+                self._pass_over(data[:begin])
+                self._take(bytes(data[begin:end]), samples.take)
+                data = data[end:]
+        self._pass_over(data)
+
+    def _take(self, piece: bytes, take: Callable[[list[Head]], None]) -> None:
+        self._scanner.keep_ends(True)
+        self._scanner.feed(piece)
+        heads = self._reader.read(piece)
+        self._scanner.keep_ends(False)
+        if heads:
+            take(heads)
+
+    def _pass_over(self, data: bytes | memoryview) -> None:
+        if len(data):
+            self._scanner.feed(data)
+            self._reader.pass_over(data)

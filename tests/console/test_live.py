@@ -8,6 +8,7 @@ import dataclasses
 import io
 import os
 import pty
+import re
 import socket
 import sys
 import termios
@@ -19,6 +20,7 @@ import pytest
 
 from tap import Address, Config, LinkConfig, Tap
 from tap.bus import Told
+from tap.console.key_ranking import KeyRanking
 from tap.console.keyboard import Keyboard
 from tap.console.live import MAX_CONNECTIONS, MAX_REPLICAS, LiveView
 from tap.console.picture import EVENTS, FAULTS, LINK
@@ -126,6 +128,25 @@ def test_the_live_view_shows_how_long_a_replica_waits_for_its_rdb() -> None:
                 master.sendall(b"$100\r\nREDIS0011\xfe\x00")
                 tap.wait_for(events.RdbStarted)
                 assert "waiting" not in "\n".join(drawn(view.frame(1080.0), 80, 24))
+
+
+def test_keys_are_ranked_before_commands(servers: Servers, any_server: str) -> None:
+    master = servers.start(any_server)
+    with TapThread(Config(links=(LinkConfig(master=Address("127.0.0.1", master.port)),))) as tap:
+        keys = KeyRanking(tap.tap.bus.samples)
+        view = LiveView(tap.tap, Terminal(width=80, height=24, file=io.StringIO()), keys=keys)
+        tap.tap.bus.subscribe(view)
+        replica = servers.start(any_server, "replicaof", f"127.0.0.1 {tap.port}")
+        wait_until(lambda: is_up(replica))
+        writer = client(master)
+        for number in range(100):
+            writer.set(f"user:{number}:{'cart' if number % 2 else 'name'}", "value" * 10)
+        level(master, replica)
+        frame = view.frame(time.time())
+    assert [one.title for one in frame.rankings] == ["keys by bytes", "commands by count", "commands by bytes"]
+    assert [name for name, _ in frame.rankings[0].first] == ["user:*", " user:*:cart", " user:*:name"]
+    text = "\n".join(drawn(frame, 120, 40))
+    assert re.search(r"user:\*:cart +\d\.\d KB", text)
 
 
 def test_invented_command_names_cost_the_live_view_no_memory() -> None:

@@ -99,7 +99,11 @@ class Onlooker:
         self._source = source
         self._notice: Callable[[str], None] | None = notice
         self._player = Player(
-            self._heard, every_command=config.every_command, every_key=config.every_key, wants=self.bus.takes
+            self._heard,
+            every_command=config.every_command,
+            every_key=config.every_key,
+            wants=self.bus.takes,
+            samples=self.bus.samples,
         )
         self._feed: PacketFeed | None = None
         self._silences = Silences()

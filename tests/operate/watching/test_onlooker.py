@@ -19,6 +19,7 @@ from tap.operate.watching.tcpdump import Tcpdump
 from tap.recording.player import Player
 from tap.recording.reader import read
 from tap.replication import events
+from tap.replication.heads import Head
 from tap.replication.phase import Phase
 from tap.tap import Tap
 from tap.url import Address
@@ -69,6 +70,20 @@ def test_status_is_that_of_a_tap() -> None:
             await wait_inside(lambda: (onlooker.status().connections[0].master_silence or 0) > 0.2)
 
     asyncio.run(watch())
+
+
+def test_commands_are_sampled_for_an_observer_that_does_not_want_each() -> None:
+    heads: list[Head] = []
+
+    async def watch() -> None:
+        onlooker = Onlooker(Given(packets_of(streamed(STREAM[:10]).packets)), configured())
+        onlooker.bus.samples.take = heads.extend
+        async with onlooker:
+            await wait_inside(lambda: len(heads) == 10)
+
+    asyncio.run(watch())
+    assert sum(head[1] for head in heads) == sum(map(len, STREAM[:10]))
+    assert heads[-1][4] == (b"key:8",)
 
 
 def test_nothing_is_made_that_no_observer_wants() -> None:
