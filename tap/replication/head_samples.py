@@ -12,7 +12,6 @@ It costs about 20 us per KB looked at, and nothing while *take* is None.
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 
 from tap.replication.heads import Head, HeadReader
 from tap.replication.scanner import StreamScanner
@@ -37,7 +36,7 @@ class HeadSamples:
         self.passed = 0
         self._budget = float(SAVED)
         self._at = float("-inf")
-        self._dice = Random(0)  # noqa: S311
+        self._drawn = 1
 
     def piece(self, size: int, at: float) -> tuple[int, int]:
         """Which bytes of a read may be looked at: the first and the end. at: seconds."""
@@ -47,11 +46,16 @@ class HeadSamples:
         room = min(size, PIECE, int(self._budget))
         if room < min(size, LEAST):
             return 0, 0
-        first = 0 if room == size else self._dice.randrange(1 - room, size)
+        first = 0 if room == size else 1 - room + self._draw(size + room - 1)
         begin, end = max(0, first), min(size, first + room)
         self._budget -= end - begin
         self.looked_at += end - begin
         return begin, end
+
+    def _draw(self, below: int) -> int:
+        """A number from 0 on, always the same ones: Knuth's linear congruential generator (MMIX)."""
+        self._drawn = (self._drawn * 6364136223846793005 + 1442695040888963407) % 2**64
+        return (self._drawn >> 32) % below
 
 
 class SampledScanner:
