@@ -185,7 +185,7 @@ class Filters:
             return True
         if any((at in self._dbs or at == EVERY_DB or not self._dbs) and self._has_key(keys) for at, keys in places):
             return True
-        if db is None and self._dbs and self._has_key(named):
+        if db is None and self._has_key(named):  # and dbs were asked for
             self._inventory.has_no_place(name)
         return False
 

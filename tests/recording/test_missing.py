@@ -16,6 +16,7 @@ import pytest
 from tap.bus import Told
 from tap.capture.pcapng import Packet
 from tap.capture.segments import FIN, RST
+from tap.recording import missing as missing_module
 from tap.recording.filters import Filters
 from tap.recording.missing import MAX_PROBLEMS, SHOWN, Account, Joins, Missing, Whole, sentences
 from tap.recording.moments import Moment
@@ -393,6 +394,14 @@ def test_a_gap_whose_offsets_are_not_both_known_is_lacking_whatever_others_broug
     found.lacks(replace(missing(2000, 2100), replid=None, connection=9))
     found.lacks(replace(missing(2000, 2100), connection=10))
     assert [one.connection for one in found.lacking(joins=lambda link, connection: True)] == [5, 6, 7, 9]
+
+
+def test_stretches_beyond_those_that_are_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missing_module, "MAX_KEPT", 2)
+    found = Account()
+    for number in range(5):
+        found.lacks(replace(missing(2000, 2010), start=100 * number, end=100 * number + 10))
+    assert (len(found.missing), found.uncounted) == (2, 3)
 
 
 def lacking(found: Account, joins: Joins = lambda link, connection: True) -> list[int | None]:
