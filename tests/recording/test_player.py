@@ -253,6 +253,17 @@ def test_a_rest_shorter_than_measured_moves_no_moment() -> None:
     assert times[0] == times[1]
 
 
+def test_the_packets_of_the_last_moment_are_read_and_later_ones_only_counted_as_there() -> None:
+    wire = streamed(STREAM[:3])
+    times = [at for at, _ in wire.packets]
+    for until, count in ((times[-1], len(times)), (times[3], 4), (times[3] - 1, 3), (times[0] - 1, 0)):
+        player = Player(lambda told: None, until=until)
+        for at, data in wire.packets:
+            player.packet(Packet(at, 101, data, len(data)))
+        assert player.packets == count
+        assert player.account.last == times[-1]
+
+
 def test_a_copy_of_a_comment_is_one_of_the_same_moment() -> None:
     wire = Wire()
     wire.open()
