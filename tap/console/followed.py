@@ -190,7 +190,6 @@ class Followed:
         of_rdb = self.line.phase in ("waiting", "rdb", "loading")
         rates = self._rates if of_rdb else self._stream_rates
         return Charts(
-            self.line.replica,
             rates.last(columns),
             self._lags.last(columns, peaks=True),
             len(rates) * SAMPLE_SECONDS,

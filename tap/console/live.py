@@ -26,7 +26,7 @@ from rich.live import Live
 
 from tap.bus import Told
 from tap.console.figures import seconds, size
-from tap.console.followed import Followed, record
+from tap.console.followed import SAMPLE_SECONDS, Followed, record
 from tap.console.key_ranking import KeyRanking
 from tap.console.keyboard import Keyboard
 from tap.console.parts import chart_dots
@@ -48,7 +48,6 @@ log = logging.getLogger(__name__)
 
 FRAME_SECONDS = 0.5
 SHARE = 20  # of the loop's time: one part in so many may go to frames
-SAMPLE_SECONDS = 1.0
 GONE_SECONDS = 60.0  # for which a replica that left stays in sight
 MAX_REPLICAS = 500  # a client may announce thousands of names
 MAX_DESCRIBED = 600  # connections: those of the replicas, and the second ones of their syncs
@@ -371,8 +370,8 @@ class LiveView:
         order = {one.name: number for number, one in enumerate(self._status.links)}
         rows: list[tuple[_Key, Followed | LinkStatus]] = [*self._replicas.items()]
         taken = {link for link, _, _ in self._replicas}
-        if any(one.master is None for one in self._status.links):
-            taken |= {one.name for one in self._status.links if one.master is None and self._replicas}
+        if self._replicas:  # the link of a row is the master's address where the configured one is transparent
+            taken |= {one.name for one in self._status.links if one.master is None}
         if not self._watched:
             rows += [((one.name, "", None), one) for one in self._status.links if one.name not in taken]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 from tap.console.figures import seconds, size, times
-from tap.console.parts import buffered, charts, indented, lasting, phase_style, progress, state, title
+from tap.console.parts import buffered, charts, clock, happening, indented, lasting, phase_style, progress, state, title
 from tap.console.picture import EVENTS, FAULTS, LINK, Attempt, Detail, FaultLine, Frame, Happening, Line
 from tap.console.terminal import Text, Words
 
@@ -39,7 +38,7 @@ def _link(frame: Frame, width: int) -> list[Text]:
     faults = [_fault(one) for one in frame.faults if one.state != "over"]
     if faults:
         lines += [title("faults armed", width), *faults]
-    lines += [title("what happened to it", width), *(_happening(one, of_one=True) for one in reversed(detail.happened))]
+    lines += [title("what happened to it", width), *(happening(one, "") for one in reversed(detail.happened))]
     return lines
 
 
@@ -97,7 +96,7 @@ def _attempts(detail: Detail, now: float, width: int) -> list[Text]:
         else:
             if number == 1:
                 lines.append(title("connections before", width))
-            began = _clock(attempt.steps[0][1]) if attempt.steps else ""
+            began = clock(attempt.steps[0][1]) if attempt.steps else ""
             lines += [Words.assemble((f" {began} ", "dim"), _phases(attempt, now, "")), *_outcome(attempt)]
     return lines
 
@@ -150,15 +149,8 @@ def _events(frame: Frame, width: int) -> list[Text]:
     return [*map(_happening, frame.log)] or [Words(" nothing yet", style="dim")]
 
 
-def _happening(one: Happening, *, of_one: bool = False) -> Text:
-    style = "red" if one.alarming else "bold" if one.words.startswith("FULL RESYNC") else ""
-    place = "" if of_one else f"{f'{one.link}/' if one.link else ''}{one.replica} "
-    repeated = f"  ({times(one.times)})" if one.times > 1 else ""
-    return Words.assemble((f" {_clock(one.time)} ", "dim"), (place, "cyan"), (one.words, style), repeated)
-
-
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at).strftime("%H:%M:%S")
+def _happening(one: Happening) -> Text:
+    return happening(one, f"{f'{one.link}/' if one.link else ''}{one.replica}")
 
 
 _HELP = """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 from tap.console.charts import chart, highest
-from tap.console.figures import seconds, size
-from tap.console.picture import Charts, Line
+from tap.console.figures import seconds, size, times
+from tap.console.picture import Charts, Happening, Line
 from tap.console.terminal import Text, Words, wrapped
 
 NARROW = 70  # columns below which charts and rankings are not side by side
@@ -42,6 +43,18 @@ def indented(line: Text, width: int, by: int) -> list[Text]:
 def lasting(duration: float) -> str:
     """A duration that is known to half a second."""
     return f"{duration:.0f} s" if duration < 59.5 else seconds(duration)
+
+
+def clock(at: float) -> str:
+    """The local time of day. at: seconds since the epoch."""
+    return datetime.fromtimestamp(at).strftime("%H:%M:%S")
+
+
+def happening(one: Happening, place: str) -> Text:
+    """An event with its time. place: whose it is; "" where that is clear."""
+    style = "red" if one.alarming else "bold" if one.words.startswith("FULL RESYNC") else ""
+    repeated = f"  ({times(one.times)})" if one.times > 1 else ""
+    return Words.assemble((f" {clock(one.time)} ", "dim"), (place and f"{place} ", "cyan"), (one.words, style), repeated)
 
 
 def phase_style(line: Line) -> str:

@@ -125,7 +125,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class FaultLine:
-    """A fault. state: "armed", "at work", "fired" or "over"; a fired one may fire again. bytes: affected in total."""
+    """A fault. state: "armed", "at work" or "over". fired: how often. bytes: affected in total."""
 
     name: str
     spec: str
@@ -168,7 +168,6 @@ class Charts:
     rate: bytes per second, of the RDB as well if of_rdb. lag: bytes, NaN where unknown.
     """
 
-    replica: str
     rate: tuple[float, ...] = ()
     lag: tuple[float, ...] = ()
     seconds: float = 0.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from rich.cells import cell_len
 from rich.console import RenderableType
@@ -17,7 +16,7 @@ from rich.console import RenderableType
 from tap.console.elision import apart
 from tap.console.figures import seconds, size, sparkline
 from tap.console.pages import page
-from tap.console.parts import NARROW, charts, indented, lasting, phase_style, progress, state, title
+from tap.console.parts import NARROW, charts, happening, indented, lasting, phase_style, progress, state, title
 from tap.console.picture import EVENTS, OVERVIEW, Frame, Line, Loop, Ranking
 from tap.console.terminal import Text, Words, stacked
 from tap.printable import one_line
@@ -364,11 +363,7 @@ def _timeline(frame: Frame, room: int, width: int) -> list[Text]:
     said: list[Text] = []
     several = frame.rows != 1
     for one in reversed(frame.timeline):
-        clock = datetime.fromtimestamp(one.time).strftime("%H:%M:%S ")
-        style = "red" if one.alarming else "bold" if one.words.startswith("FULL RESYNC") else ""
-        times = f"  ({one.times} times)" if one.times > 1 else ""
-        place = f"{one.replica or one.link} " if several and (one.replica or one.link) else ""
-        text = Words.assemble((f" {clock}", "dim"), (place, "cyan"), (one.words, style), times)
+        text = happening(one, (one.replica or one.link) if several else "")
         whole = indented(text, width, 10 if width >= HANGING else 3)
         left = room - 1 - len(said)
         if len(whole) > left:

@@ -59,7 +59,7 @@ def test_the_live_view_fits_its_terminal(width: int, height: int, count: int, ke
         lines = many(count, phase=phase, since=4000.0, hint="on a replica: REPLICAOF 127.0.0.1 6400")
         frame = dataclasses.replace(
             a_frame(*lines),
-            charts=Charts("10.0.0.7:6379", tuple(range(400)), (math.nan, *range(300)), 360.0),
+            charts=Charts(tuple(range(400)), (math.nan, *range(300)), 360.0),
             chosen=count - 1 if count and keys else None,
             has_keys=keys,
         )
@@ -156,7 +156,7 @@ def test_the_row_of_the_cursor_is_always_in_sight() -> None:
 
 
 def test_charts_appear_where_there_is_room() -> None:
-    frame = dataclasses.replace(a_frame(FLOWING), charts=Charts("a", (1.0, 2.0**20), (math.nan, 5.0), 120.0))
+    frame = dataclasses.replace(a_frame(FLOWING), charts=Charts((1.0, 2.0**20), (math.nan, 5.0), 120.0))
     assert "stream 1.0 MB/s, most 1.0 MB/s" in shown(frame, 80, 24)
     assert "lag 5 B, most 5 B, last 2 min" in shown(frame, 80, 24)
     assert "⣿" in shown(frame, 200, 60) or "⢸" in shown(frame, 200, 60)
@@ -230,7 +230,7 @@ def test_the_picture_in_the_guide_is_what_is_drawn() -> None:
         a_frame(replica),
         routes=(("127.0.0.1:6400", "127.0.0.1:6379"),),
         up=6.0,
-        charts=Charts("127.0.0.1:6380", (0.0, 0.0, rate * 0.9, rate, rate), (), 5.0, of_rdb=True),
+        charts=Charts((0.0, 0.0, rate * 0.9, rate, rate), (), 5.0, of_rdb=True),
         rankings=(),
         timeline=(Happening(0.0, "main", "127.0.0.1:6380", words),),
         chosen=0,
