@@ -5,8 +5,8 @@
     lines                    `--ui log` and `--ui json`: one line per event
     key_ranking              groups of keys for the live view
     live, followed           the live view: what is kept of the tap, and of each replica
-    picture                  what one frame of it shows
-    screen, pages, parts     one frame, drawn: the overview, the other pages, what they have in common
+    picture                  what one frame of it shows: the record of a replica's row, and others
+    screen, pages, parts     one frame, drawn: the overview with the columns of its rows; the other pages; what both have
     walk, keyboard           where its viewer stands, and keys from a terminal
     charts, elision          figures over time; names in columns that are too narrow
     figures                  numbers in words
@@ -14,7 +14,8 @@
     demo_story               what `redis-tap demo` shows
     chaos_report, junit      results of chaos: for people, and for build servers
     fault_table              `redis-tap faults`
-    rdb_formats, rdb_report  the formats of `redis-tap rdb`; the content of an RDB, for people
+    rdb_formats              `redis-tap rdb`: which reader and which writer each format has
+    rdb_report               its tables for people, and the columns of `--format keys`
     stats_report             statistics of a recording
     stats_follow             the same while the recording grows
     diff_report              differences of two data sets

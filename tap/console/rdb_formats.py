@@ -1,4 +1,8 @@
-"""What `redis-tap rdb` writes to stdout, in each of its formats."""
+"""The formats of `redis-tap rdb`: what reads the RDB for each of them, and writes it to stdout.
+
+How it looks stands elsewhere: tables, and the columns of a line per key, in rdb_report.py; JSON lines in rdb/jsonl.py;
+the formats of rdbtools in rdbtools_formats.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The content of an RDB for people: tables, bars, and a line per key."""
+"""The content of an RDB for people: tables, bars, and a line per key, with the columns of `--format keys`."""
 
 from __future__ import annotations
 

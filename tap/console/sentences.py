@@ -140,6 +140,7 @@ def _psync(event: events.PsyncRequested) -> str:
 
 def _full(event: events.FullResync) -> str:
     where = "" if event.replid is None else f", {event.replid[:8]}… at offset {event.offset}"
+    # The live view recognizes this sentence by its first two words: screen.py, pages.py, live.py.
     return f"FULL RESYNC{where}. Why: {event.reason.code}: {why(event.reason)}"
 
 

@@ -6,7 +6,7 @@
     exports                           rdb(), aof(), resp(), jsonl(), parquet(): what users call, and what each wrote
     source                            the recording that is read, and what the answer lacks
     destination                       the file, directory or output: written completely or not at all; compressed, too
-    append_only, stream_bytes, rows   what belongs into each form
+    append_only, stream_bytes, rows   how each form is written; rows: JSON lines and Parquet
 
 recording/ knows what a recording holds (history.py) and chooses the part to export (choice.py).
 """

@@ -1,4 +1,4 @@
-"""The five exports, for programs and for the command line: one function for each form.
+"""The exports, for programs and for the command line: one function for each form.
 
 Each function reads the recording in *files* (paths of captures, or of directories of them), writes *output*, and returns
 a record of what was written. An output is written completely or not at all, and never overwritten. The record lists in

@@ -21,7 +21,7 @@ your own) take from it what they need.
     integers, lzf, crc64  integers, compression, the checksum
     problem               what is wrong with an RDB, and where
     tape, tokens          what is found, as numbers; their vocabulary
-    keys, summary         readers of a tape: the keys without values; totals
+    keys, summary         readers of a tape: each key's name, type, size, expiry and idle time, without its value; totals
     key_filter            which keys are wanted
     jsonl, json_parts     a line of JSON for each key; its rarer parts
     handler, callbacks    one method for each kind of element: ours, and rdbtools'

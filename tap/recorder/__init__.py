@@ -7,5 +7,7 @@
     intake                 the path of ordinary reads (compiled)
     writer                 the thread that waits for the disk
 
-Whether a byte is relayed never depends on this room. capture/rotation.py names the files and says which are too old.
+Whether a byte is relayed never depends on this room. capture/rotation.py names the files and says which are too old. The
+limits of a file are read by Limits in units.py; recorder.py keeps that of time, filling.py and writer.py that of size.
+Most packets are made in intake.py and never pass filling.py one by one.
 """

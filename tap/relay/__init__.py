@@ -4,7 +4,8 @@ Start at connection.py, which joins two legs.
 
     listener, admission, refusals    accepts replicas; decides whether to; reports those that were not admitted
     connection, outline              one connection; its name, number and figures, apart from its sockets
-    opening, closing, performer      its parts: begin it, end it, carry out its faults
+    opening, closing, performer      its parts: begin it, within the time limits of a dial and of a TLS handshake; end it;
+                                     carry out its faults
     connection_interface             what these parts see of it
     leg, sink                        one socket; where its bytes go besides to the other leg: the interface of a recorder
     route, transparent               where connections go, and with which settings, time limits among them; where a

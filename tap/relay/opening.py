@@ -1,5 +1,7 @@
 """How a connection begins: a master is dialled for a replica that has arrived, TLS is agreed, and both legs are let go.
 
+A dial and each TLS handshake, with the replica as with the master, may take Route.connect_timeout.
+
 The dial is a task, so a slow master delays nobody but its own replica. Until it is done the replica's leg is not read:
 its bytes wait in the kernel, as they would for a slow server.
 """

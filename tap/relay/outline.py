@@ -1,4 +1,7 @@
-"""What a connection is apart from its sockets: its name and number, where it goes, and the figures that users read."""
+"""What a connection is apart from its sockets: its name and number, where it goes, and the figures that users read.
+
+Outline.status() has those of the live view and of metrics, Outline.figures() those that alerts compare.
+"""
 
 from __future__ import annotations
 

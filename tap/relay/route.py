@@ -20,7 +20,7 @@ class Route:
     is_transparent: each connection has its own destination. tls, has_cert: towards the master, and with a client
         certificate.
     masked: capabilities to hide from the master. keeps_address: announce the replica's own address to the master.
-    connect_timeout, drain_timeout: seconds.
+    connect_timeout: seconds for a dial, and for a TLS handshake with either side. drain_timeout: seconds.
     every_command, every_key, opaque: see Conversation.
     facts: what is learnt of the master meanwhile; the only part that changes.
     """

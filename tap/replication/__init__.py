@@ -20,7 +20,7 @@ vocabulary.
     resync, reasons                what is requested and granted; why it was a full resync: codes, causes and sentences
     two_connections, rendezvous    the RDB on a second connection, and how the two find each other
     snapshot, payload              the RDB as it passes; where its bytes end
-    stream, scanner                commands and offsets; the loop that splits commands
+    stream, scanner                commands and offsets, and the event of a partial resync; the loop that splits commands
     command_arguments, heads       of each command all arguments; of each command the name, the keys and the size
     head_samples                   names, keys and sizes of some of the commands
     keyspecs, dbs                  which arguments are keys; which databases a command reaches

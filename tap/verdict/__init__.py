@@ -7,7 +7,8 @@ watches a live tap, what reads a recording and what examines a pair without a ta
     causes           why the rounds of a loop end, and which setting would end it; why one resync was a full one is
                      said by replication/reasons.py
     alerts           thresholds of the operator's own, compared with the figures of each connection; which figures there
-                     are, and how a threshold is written, is in tap/thresholds.py
+                     are, and how a threshold is written, is in tap/thresholds.py; their values are AlertFigures in
+                     tap/status.py
     pressure         whether the master is about to close a link because its output buffer is full
     sizing           how large a buffer or a timeout has to be
     loadable         which servers load an RDB of which version

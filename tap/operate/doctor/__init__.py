@@ -3,10 +3,11 @@
 examination      both, and the answer as a whole
 gather           asks the servers, and writes down what they say
 pair_facts       the records of that
-check            a finding, and the registry of the checks: pure functions from these records to findings
+check            a finding, and the registry of the checks: pure functions from these records to findings. docs/operate.md
+                 lists the codes of all
 link_checks      whether a replica reaches its master, may log in there, and loads its RDB
 size_checks      backlog, output buffer and timeouts against the write rate
-data_checks      persistence, min-replicas, memory, clocks, reads
+data_checks      persistence, min-replicas, memory (maxmemory too), clocks, reads
 control_checks   how Sentinel and Cluster see the pair
 sentinel_hello   what a Sentinel publishes
 state_checks     roles, chains, histories, resyncs, lag
