@@ -155,7 +155,8 @@ def _leave_unread() -> NoReturn:
 
 def _mistake(error: Any) -> str:
     """A usage error in one line, with suggestions, the closest one first."""
-    said = expected(error.format_message().removesuffix(".").replace("Value error, ", ""))  # pydantic's
+    message = " ".join(error.format_message().split())  # the choices of a missing option have lines of their own
+    said = expected(message.removesuffix(".").replace("Value error, ", ""))  # pydantic's
     if getattr(error, "possibilities", None):
         closest = sorted(error.possibilities, key=lambda one: (-_likeness(error.option_name, one), one))
         said = f"no such option: {error.option_name} (did you mean {', '.join(closest)}?)"

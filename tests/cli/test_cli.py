@@ -136,6 +136,7 @@ def test_help_is_not_taken_for_markup(verb: str) -> None:
         (["--fly"], 2, "redis-tap: no such option: --fly; see redis-tap --help"),
         (["run", "--master", "h:1", "--listen", "192.0.2.1:9999"], 3, "cannot listen on 192.0.2.1:9999"),
         (["run", "--master", "h:1", "--listen", "no.such.host.invalid:1"], 3, "cannot listen on no.such.host.invalid:1"),
+        (["export", "x.pcapng"], 2, "missing option '--to'. Choose from: rdb, aof, resp, jsonl, parquet; see"),
     ],
 )
 def test_mistakes_get_a_clear_line_and_an_exit_code(arguments: list[str], code: int, words: str) -> None:
