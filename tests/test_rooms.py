@@ -358,7 +358,6 @@ TESTED_ELSEWHERE = {
     "recording/batch.py": "recording/test_stats.py",
     "recording/byte_observer.py": "recording/test_history.py",
     "recording/copying.py": "recording/test_history.py",
-    "recording/played.py": "recording/test_player.py",
     "recording/playing.py": "recording/test_player.py",
     "recording/reader.py": "recording/test_player.py",
     "capture/segments.py": "capture/test_packets.py",

@@ -18,6 +18,7 @@ from tap.recording.missing import Missing
 from tap.recording.player import Player
 from tap.recording.reader import play
 from tap.recording.stats import KEY_SIZE, MAX_HAPPENED, LinkStats, Stats
+from tap.recording.traffic import SLOT_SECONDS
 from tap.replication import events
 from tap.replication.events import Role
 from tap.replication.heads import OTHER, Head
@@ -82,6 +83,45 @@ def test_commands_without_an_offset_are_counted_whenever_they_come() -> None:
     link = stats.links["main"]
     assert (link.commands, link.repeated) == (2, 0)
     assert link.largest()[0].offset is None
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_commands_that_two_links_bring_count_for_both_or_for_the_first(once: bool) -> None:
+    stats = Stats(once=once)
+    for link in ("main", "other", "main"):
+        stats.take(dataclasses.replace(batch([(10, 10, 0, "SET", (b"k",), ())]), link=link))
+    counts = {name: (link.commands, link.repeated) for name, link in stats.links.items()}
+    assert counts == {"main": (1, 1), "other": (0, 1) if once else (1, 0)}
+    assert stats.remarks == []
+    stats.take(batch([(10, 10, 0, "SET", (b"k",), ())], base=None))
+    assert bool(stats.remarks) == once
+
+
+def test_commands_of_a_history_that_goes_on_under_another_id_came_before() -> None:
+    stats = Stats()
+    heads: list[Head] = [(10, 10, 0, "SET", (b"k",), ())]
+    stats.take(batch(heads))
+    renamed = Batch(1.0, "main", 2, "f" * 40, 1000, heads)
+    stats.take(dataclasses.replace(renamed, base=1010, previous=REPLID))
+    stats.take(renamed)
+    assert (stats.links["main"].commands, stats.links["main"].repeated) == (2, 1)
+
+
+def test_of_the_part_that_was_asked_for_new_and_repeated_commands_are_counted() -> None:
+    stats = Stats()
+    asked: list[tuple[int, bool]] = []
+
+    def choose(one: Batch, is_new: bool) -> Batch | None:
+        asked.append((len(one.heads), is_new))
+        return None if one.heads[0][0] > 30 else one
+
+    heads: list[Head] = [(10 * (number + 1), 10, 0, "SET", (b"k",), ()) for number in range(5)]
+    stats.take(batch(heads[:2]), choose)
+    stats.take(batch(heads[:3]), choose)
+    stats.take(batch(heads[1:2]), choose)
+    stats.take(batch(heads[3:]), choose)
+    assert asked == [(2, True), (2, False), (1, True), (1, False), (2, True)]
+    assert (stats.links["main"].commands, stats.links["main"].repeated) == (3, 3)
 
 
 def test_of_frequent_events_the_newest_are_kept() -> None:
@@ -195,17 +235,35 @@ def test_events_of_one_side_or_of_an_unknown_link_count_nothing() -> None:
     assert (link.begin, link.end) == (2.0, 3.0)
 
 
+UNREAD = Missing(
+    cause="unread", link="main", connection=1, side=events.Side.MASTER, start=10, end=110, lost_bytes=30, is_rdb=False,
+    replid=None, from_offset=None, to_offset=None, since=0.0, until=1.0, reason="",
+)  # fmt: skip
+
+
 def test_unread_bytes_are_those_missing_that_were_not_lost() -> None:
     stats = Stats()
     for size, lost in ((100, 30), (5, 0)):
-        stats.lacks(
-            Missing(
-                cause="unread", link="main", connection=1, side=events.Side.MASTER, start=10, end=10 + size,
-                lost_bytes=lost, is_rdb=False, replid=None, from_offset=None, to_offset=None, since=0.0, until=1.0,
-                reason="",
-            )
-        )  # fmt: skip
+        stats.lacks(dataclasses.replace(UNREAD, end=10 + size, lost_bytes=lost))
     assert stats.links["main"].unread_bytes == 75
+
+
+def test_a_link_of_which_only_missing_bytes_are_known_has_an_empty_course() -> None:
+    stats = Stats()
+    stats.lacks(UNREAD)
+    (said,) = stats.as_dict()["links"]
+    assert said["course"] == {"from": 0.0, "slot_seconds": SLOT_SECONDS, "bytes": [], "commands": []}
+    nothing = {"count": 0, "time": 0.0}
+    assert said["busiest_second"] == {"commands": nothing, "bytes": nothing}
+
+
+def test_each_kind_of_event_has_a_mark_of_its_own_in_the_course() -> None:
+    stats = Stats()
+    ahead = events.AckAheadOfMaster(start=0, end=9, offset=7, sent=5)
+    for event in (GAP, ahead, GAP):
+        stats.told(Told(5.0, "main", 1, "", event))
+    (slot,) = stats.links["main"].course.slots
+    assert slot.marks == sum(1 << module.MARKED.index(type(event)) for event in (GAP, ahead))
 
 
 def test_of_equal_sizes_the_first_commands_are_the_largest() -> None:
