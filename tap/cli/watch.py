@@ -60,7 +60,7 @@ def watch(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]", help="In place of -i: a pcap or pcapng file or pipe, read as it grows; - for stdin."
+            metavar="FILE", help="In place of -i: a pcap or pcapng file or pipe, read as it grows; - for stdin."
         ),
     ] = None,
     *,

@@ -61,6 +61,7 @@ ELSEWHERE = {
     "commands": "every_command=True",
     "rdb_keys": "every_key=True",
     "alert": "alerts=['lag > 10s']",
+    "group": "groups=['session:*']",
     "fault": "faults=['cut at=rdb:50%']",
     "write": "record_to='today.pcapng'",
     "record": "record_to='today.pcapng'",

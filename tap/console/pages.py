@@ -163,7 +163,7 @@ _HELP = """
  Ctrl-C                   end the tap at once
 
  phase        connect, handshake, psync, waiting for the RDB, rdb, loading, stream
- lag          written by the master and not acknowledged; ≥: at least
+ lag          written by the master and not acknowledged, at the last ACK; ≥: at least
  silence m/r  seconds since the master's last byte, and the replica's last ACK
  now          bytes from the master per second
  offset       the replication offset of the master's last byte

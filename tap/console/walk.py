@@ -36,7 +36,7 @@ class Walk:
                 return
             self._asked = True
             them = "a replica loses its link" if links == 1 else f"{links} replicas lose their links"
-            self.notice = f"End the tap? {them[0].upper()}{them[1:]}. q again: end it; any other key: go on"
+            self.notice = f"q again ends the tap: {them}. Any other key: go on"
             return
         if asked:
             return

@@ -53,7 +53,7 @@ def test_q_ends_at_once_where_no_replica_would_lose_its_link() -> None:
 def test_q_asks_where_replicas_would_lose_their_links() -> None:
     walk, ended = walked("q", links=2)
     assert not ended
-    assert walk.notice.startswith("End the tap? 2 replicas lose their links.")
+    assert walk.notice.startswith("q again ends the tap: 2 replicas lose their links.")
     assert walked("q", "q", links=1)[1] == ["ended"]
     walk, ended = walked("q", "down", "q", links=1)
     assert not ended
