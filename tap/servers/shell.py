@@ -15,13 +15,23 @@ def redis_cli(url: Url, *words: str) -> str:
     """A redis-cli command for that server."""
     address = url.address
     where = ["-s", address.path] if address.path else ["-h", address.host, "-p", str(address.port)]
-    if url.tls:
-        where.append("--tls")
-    if url.username:
-        where += ["--user", url.username]
+    where += _how(url)
     if url.db:
         where += ["-n", str(url.db)]
     return shlex.join(["redis-cli", *where, *words])
+
+
+def cluster_check(url: Url) -> str:
+    """Examine the Cluster of this node."""
+    return shlex.join(["redis-cli", *_how(url), "--cluster", "check", str(url.address)])
+
+
+def _how(url: Url) -> list[str]:
+    """TLS, its files, and the user."""
+    words = ["--tls"] if url.tls else []
+    for name, value in url.tls_options.items():
+        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return [*words, "--user", url.username] if url.username else words
 
 
 def config_set(url: Url, option: str, value: str) -> str:
