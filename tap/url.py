@@ -284,6 +284,15 @@ def quoted(text: str) -> str:
     return "this" if "@" in text or "://" in text else repr(text)
 
 
+def is_ip(host: str) -> bool:
+    """Whether it is an address, not a name."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether only processes of the same machine reach this host. False for names other than localhost, unresolved."""
     try:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.errors import ConfigError
-from tap.url import Address, Url, is_loopback, without_logins
+from tap.url import Address, Url, is_ip, is_loopback, without_logins
 
 
 @pytest.mark.parametrize(
@@ -199,3 +199,8 @@ def test_only_the_same_machine_reaches_a_loopback_host(host: str) -> None:
 @pytest.mark.parametrize("host", ["10.0.0.5", "fe80::1%eth0", "*", "", "db.example", "127.0.0.1.example"])
 def test_other_machines_may_reach_any_other_host(host: str) -> None:
     assert not is_loopback(host)
+
+
+def test_an_address_is_not_a_name() -> None:
+    assert all(map(is_ip, ("10.0.0.5", "::1", "fe80::1%eth0")))
+    assert not any(map(is_ip, ("localhost", "10.0.0", "db.example", "")))

@@ -9,6 +9,7 @@ link_checks      whether a replica reaches its master, may log in there, and loa
 size_checks      backlog, output buffer and timeouts against the write rate
 data_checks      persistence, min-replicas, memory (maxmemory too), clocks, reads
 control_checks   how Sentinel and Cluster see the pair
+cluster_nodes    where a Cluster lists the nodes of a shard
 sentinel_hello   what a Sentinel publishes
 state_checks     roles, chains, histories, resyncs, lag
 reading_checks   what could not be read

@@ -12,18 +12,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tap.errors import ConfigError, EnvironmentFailure, words
-from tap.operate.doctor.pair_facts import HIDDEN, Dial, InfoSample, PairFacts, ReplicaFacts, ServerFacts
+from tap.operate.doctor.cluster_nodes import shard
+from tap.operate.doctor.pair_facts import HIDDEN, Dial, InfoSample, PairFacts, ReplicaFacts, ServerFacts, tls_mismatch
 from tap.operate.doctor.permissions import HANDSHAKE, allows
 from tap.operate.doctor.sentinel_hello import CHANNEL, Hello, parse
 from tap.operate.server_info import server_info
 from tap.servers.answers import text
 from tap.servers.client import Client
-from tap.servers.failures import FAILURES, AuthenticationError, ErrorReply, InvalidReply, said_by
+from tap.servers.failures import FAILURES, AuthenticationError, ErrorReply, said_by
 from tap.servers.info import Info, ListedReplica
 from tap.servers.server_settings import read_settings
 from tap.url import Address, Url
@@ -35,7 +36,7 @@ OPTIONS = (
     "repl-ping-replica-period", "repl-rdb-channel", "repl-timeout", "replica-announce-ip", "replica-announce-port",
     "replica-ignore-maxmemory", "replica-priority", "replica-read-only", "replica-serve-stale-data", "requirepass",
     "save",
-    "tls-port", "tls-replication",
+    "tls-auth-clients", "tls-ca-cert-dir", "tls-ca-cert-file", "tls-cert-file", "tls-port", "tls-replication",
 )  # fmt: skip
 SECRETS = frozenset({"masterauth", "requirepass"})
 MAX_HELLOS = 10_000
@@ -52,25 +53,42 @@ async def gather(
     Raises EnvironmentFailure if the master cannot be asked, ConfigError for a URL that is not a server's.
     """
     hellos: list[Hello] = []
-    async with Client(master) as client:
-        listening = asyncio.create_task(_listen(client, hellos), name="Sentinels")
+    replica_hellos: list[Hello] = []
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(Client(master))
+        heard = [(client, hellos)]
+        for url in replicas:
+            heard.append((await stack.enter_async_context(Client(url)), replica_hellos))
+        listening = [asyncio.create_task(_listen(*one), name="Sentinels") for one in heard]
         try:
             samples = await _watch(client, seconds, advance)
         except FAILURES as error:
             raise EnvironmentFailure(f"{client.name}: {said_by(error)}") from None
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            for task in listening:
+                task.cancel()
+            await asyncio.gather(*listening, return_exceptions=True)
         facts = await _server(client)
         if not facts.is_up:
             raise EnvironmentFailure(f"{client.name}: {facts.failure}")
-        given = [await _replica(url, client, given=True) for url in replicas]
+        given = [await _replica(url, client, facts, given=True) for url in replicas]
         listed = [one for one in facts.replication.replicas if 0 < (one.port or 0) < 65536][:MAX_REPLICAS]
         found = [await _with_line(one, listed) for one in given] or await asyncio.gather(
-            *(_listed(one, client) for one in listed)
+            *(_listed(one, client, facts) for one in listed)
         )
         announced = await asyncio.gather(*(_knock(Address(one.host, one.port or 0)) for one in listed))
-        return PairFacts(facts, tuple(found), samples, tuple(announced), tuple(hellos), outage)
+        nodes = await _nodes(client, facts) if facts.cluster else []
+        in_cluster = await asyncio.gather(*(_knock(one) for one in nodes))
+        return PairFacts(
+            facts,
+            tuple(found),
+            samples,
+            tuple(announced),
+            tuple(hellos),
+            outage,
+            tuple(in_cluster),
+            tuple(replica_hellos),
+        )
 
 
 async def _watch(client: Client, seconds: float, advance: Callable[[float], None]) -> tuple[InfoSample, ...]:
@@ -129,7 +147,13 @@ async def _cluster(client: Client) -> dict[str, str]:
     return {**Info.parse(said).fields, "myid": text(myid)}
 
 
-async def _replica(url: Url, master: Client, *, given: bool) -> ReplicaFacts:
+async def _nodes(client: Client, facts: ServerFacts) -> list[Address]:
+    """Where CLUSTER NODES has this node and its replicas. Empty if the user may not ask."""
+    said = await _one(client, "CLUSTER", "NODES")
+    return [] if isinstance(said, Exception) else shard(text(said), facts.cluster.get("myid", ""))[:MAX_REPLICAS]
+
+
+async def _replica(url: Url, master: Client, of_master: ServerFacts, *, given: bool) -> ReplicaFacts:
     """A replica, what it reaches at its master's address, and what the master lets it do."""
     async with Client(url) as client:
         facts = await _server(client)
@@ -139,14 +163,16 @@ async def _replica(url: Url, master: Client, *, given: bool) -> ReplicaFacts:
         with contextlib.suppress(*FAILURES):
             secret = (await read_settings(client, ("masterauth",)))[0].get("masterauth", "")
     user = facts.config.get("masteruser", "")
-    dial = await _dial(facts.replication.master, user if secret else "", secret, facts, master.url)
+    dialling = _dial(facts.replication.master, user if secret else "", secret, facts, master.url)
+    # A plain port waits for the rest of what TLS says first.
+    dial = await _shortly(dialling, facts.replication.master) if tls_mismatch(of_master, facts) else await dialling
     return ReplicaFacts(facts, given, None, dial, await _allowed(master, user or "default"))
 
 
-async def _listed(line: ListedReplica, master: Client) -> ReplicaFacts:
+async def _listed(line: ListedReplica, master: Client, of_master: ServerFacts) -> ReplicaFacts:
     """A replica that the master lists, asked without a login."""
     url = Url(Address(line.host, line.port or 0), tls=master.url.tls, tls_options=master.url.tls_options)
-    return replace(await _replica(url, master, given=False), listed=line)
+    return replace(await _replica(url, master, of_master, given=False), listed=line)
 
 
 async def _with_line(replica: ReplicaFacts, listed: Sequence[ListedReplica]) -> ReplicaFacts:
@@ -177,14 +203,25 @@ async def _dial(address: Address, user: str, password: str, replica: ServerFacts
     login = bool(password)
     try:
         async with Client(Url(address, tls, user, password, tls_options=options)) as client:
-            run_id = (await client.info("server")).fields.get("run_id")
-            return Dial(address, run_id=run_id, with_login=login)
-    except (AuthenticationError, ErrorReply, InvalidReply) as error:
-        return Dial(address, refused=_without(str(error), password), with_login=login)
+            info = (await client.info("default")).fields
+            is_cut_off = info.get("role") == "slave" and info.get("master_link_status") == "down"
+            return Dial(address, run_id=info.get("run_id"), with_login=login, is_cut_off=is_cut_off)
     except FAILURES as error:
+        said = _without(str(error), password)
+        if isinstance(error, AuthenticationError) or (isinstance(error, ErrorReply) and "no permissions" in said):
+            return Dial(address, refused=said, with_login=login)
+        # Protected mode and a full table of clients are refusals of another kind.
         return Dial(address, failure=_without(said_by(error), password), with_login=login)
     except ConfigError as error:
         return Dial(address, failure=str(error), with_login=login)
+
+
+async def _shortly(dialling: Coroutine[Any, Any, Dial], address: Address) -> Dial:
+    try:
+        async with asyncio.timeout(KNOCK_SECONDS):
+            return await dialling
+    except TimeoutError:
+        return Dial(address, failure=f"no answer within {KNOCK_SECONDS:g} s")
 
 
 async def _knock(address: Address) -> Dial:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tap.operate.doctor.check import Evidence, Finding, check, check_replica, from_config, from_info
-from tap.operate.doctor.pair_facts import PairFacts, ReplicaFacts
+from tap.operate.doctor.pair_facts import PairFacts, ReplicaFacts, tls_mismatch
 from tap.operate.doctor.sent_rdb import sent
 from tap.servers import shell
-from tap.url import is_loopback
+from tap.url import Address, Url, is_ip, is_loopback
 from tap.verdict.loadable import can_load, loaders
+
+UNTRUSTED = "TLS: "  # of Dial.failure: TLS answered, and did not agree with what is known here
+_TLS_FILES = (("tls-ca-cert-file", "CA"), ("tls-cert-file", "CERT"), ("tls-key-file", "KEY"))
 
 
 @check
@@ -26,7 +29,10 @@ def unreachable_replicas(facts: PairFacts) -> Iterator[Finding]:
                 "note",
                 replica.name,
                 "the master lists this replica, but it cannot be asked without a login: give its URL as one more "
-                "argument (the login of the master's URL is not sent to addresses that come from a list)",
+                "argument (the login of the master's URL is not sent to addresses that come from a list)"
+                if replica.server.wants_login
+                else "the master lists this replica, and its port accepts connections, but it cannot be asked from here. "
+                "If it takes another URL (TLS, another port), give that as one more argument",
                 said,
             )
 
@@ -42,28 +48,46 @@ def unreachable_addresses(facts: PairFacts) -> Iterator[Finding]:
                 f"the master lists a replica at {dial.address}, where nothing answers from here: Sentinel, clients and a "
                 "FAILOVER use that address. Behind NAT or in a container, the replica has to announce an outer one",
                 (Evidence("connection", dial.failure, f"tried from here: {dial.address}"),),
+                _announce_remedy(facts, dial.address),
+            )
+    listed = {dial.address for dial in facts.announced}
+    for dial in facts.announced_in_cluster:
+        if dial.failure is not None and dial.address not in listed:
+            yield Finding(
+                "announced_address_unreachable",
+                "warning",
+                str(dial.address),
+                f"the Cluster lists a node of this shard at {dial.address}, where nothing answers from here: clients are "
+                "sent there, and other nodes connect there. Behind NAT or in a container, the node has to announce an "
+                "outer address",
+                (Evidence("connection", dial.failure, f"tried from here: {dial.address}"),),
                 (
-                    "# on that replica, with the address that others reach it at:",
-                    "# redis-cli CONFIG SET replica-announce-ip ADDRESS",
-                    "# redis-cli CONFIG SET replica-announce-port PORT",
+                    "# on that node, with the address that others reach it at:",
+                    "# redis-cli CONFIG SET cluster-announce-ip ADDRESS",
+                    "# redis-cli CONFIG SET cluster-announce-port PORT",
                 ),
             )
 
 
 @check_replica
 def not_a_replica(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]:
-    if replica.server.replication.master is None:
-        yield Finding(
-            "not_a_replica",
-            "broken",
-            replica.name,
-            "this server follows no master",
-            from_info(replica.server, "role", "connected_slaves", "master_repl_offset"),
-            (
-                "# this replaces all data of that server by the master's:",
-                follow_remedy(facts, replica),
-            ),
-        )
+    if replica.server.replication.master is not None:
+        return
+    promoted = any(one.master.port in replica.server.ports for one in facts.hellos_elsewhere)
+    yield Finding(
+        "not_a_replica",
+        "broken",
+        replica.name,
+        "this server follows no master"
+        + (": Sentinel has made it the master, see sentinel_has_another_master" if promoted else ""),
+        from_info(replica.server, "role", "connected_slaves", "master_repl_offset"),
+        ()
+        if promoted
+        else (
+            "# this replaces all data of that server by the master's:",
+            follow_remedy(facts, replica),
+        ),
+    )
 
 
 @check_replica
@@ -72,7 +96,8 @@ def follows_another(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding
     run_id = facts.master.info.server.run_id
     if replica.dial is None or None in (replica.dial.run_id, run_id) or replica.dial.run_id == run_id:
         return
-    if replica.link_is_up and replica.server.replication.master_replid == facts.master.replication.master_replid:
+    is_same = replica.server.replication.master_replid == facts.master.replication.master_replid
+    if is_same and (replica.link_is_up or replica.dial.is_cut_off):
         return  # in a chain
     yield Finding(
         "follows_another_master",
@@ -115,20 +140,44 @@ def link_down(_: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]:
 
 
 @check_replica
-def unreachable_master(_: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]:
+def link_down_above(_: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]:
+    """The replica of a replica: its own link may well be up, but nothing new comes through it."""
+    if replica.dial is None or not replica.dial.is_cut_off:
+        return
+    yield Finding(
+        "link_down_above",
+        "broken",
+        replica.name,
+        f"this replica follows {replica.dial.address}, a replica whose own link is down: nothing new arrives here",
+        (
+            *from_info(replica.server, "master_host", "master_port", "master_link_status"),
+            Evidence("master_link_status", "down", f"INFO of {replica.dial.address}"),
+        ),
+        ("# examine the link above:", shell.redis_cli(Url(replica.dial.address), "INFO", "replication")),
+    )
+
+
+@check_replica
+def unreachable_master(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]:
     """Tried from here, which is not where the replica is: so nothing is said of a link that is up."""
     dial = replica.dial
-    if dial is None or dial.failure is None or replica.link_is_up:
+    if dial is None or dial.failure is None or replica.link_is_up or dial.failure.startswith(UNTRUSTED):
         return
     yield Finding(
         "master_address_unreachable",
         "broken",
         replica.name,
-        f"the master's address as this replica has it, {dial.address}, does not answer from here either",
+        f"at the master's address as this replica has it, {dial.address}, no server can be asked from here either",
         (
             *from_info(replica.server, "master_host", "master_port"),
             Evidence("connection", dial.failure, f"tried from here: {dial.address}"),
         ),
+        (
+            f"# if it should follow {facts.master.name}: a full resync, unless both have the same history:",
+            follow_remedy(facts, replica),
+        )
+        if _is_elsewhere(facts, replica, dial.address)
+        else (),
     )
 
 
@@ -200,23 +249,68 @@ def missing_rights(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]
 def wrong_tls(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]:
     server, master = replica.server, facts.master
     address = server.replication.master
-    tls = server.config.get("tls-replication")
-    if address is None or replica.link_is_up or tls is None:
+    wanted = tls_mismatch(master, server)
+    if address is None or wanted is None or replica.link_is_up or (replica.dial and replica.dial.run_id):
         return
-    plain_port, tls_port = master.number("port"), master.number("tls-port")
-    if tls == "no" and tls_port and address.port == tls_port:
-        text, wanted = f"the master's port {address.port} speaks TLS, and this replica does not", "yes"
-    elif tls == "yes" and plain_port and address.port == plain_port:
-        text, wanted = f"this replica speaks TLS, and the master's port {address.port} does not", "no"
+    switch = shell.config_set(server.url, "tls-replication", wanted)
+    if wanted == "yes":
+        text = f"the master's port {address.port} speaks TLS, and this replica does not"
+        lacks = server.config.get("tls-ca-cert-file") == "" == server.config.get("tls-ca-cert-dir", "")
+        remedy: tuple[str, ...] = (switch,)
+        if lacks:
+            set_file = shell.redis_cli(server.url, "CONFIG", "SET")
+            remedy = (
+                "# it has no CA. With the files of CA, certificate and key on its machine in these variables:",
+                f'{set_file} tls-ca-cert-file "$CA" tls-cert-file "$CERT" tls-key-file "$KEY" tls-replication yes',
+            )
+            if server.version.startswith("Redis 6"):  # whose CONFIG SET takes one option
+                remedy = (remedy[0], *(f'{set_file} {name} "${value}"' for name, value in _TLS_FILES), switch)
     else:
-        return
+        text = f"this replica speaks TLS, and the master's port {address.port} does not"
+        other = Address(address.host, master.number("tls-port") or 0)
+        remedy = (
+            (shell.replicaof(server.url, other), "# or without TLS, readable on the network:", f"# {switch}")
+            if other.port
+            else (switch,)
+        )
     yield Finding(
         "tls_mismatch",
         "broken",
         replica.name,
         text,
-        (*from_config(server, "tls-replication"), *from_config(master, "port", "tls-port")),
-        (shell.config_set(server.url, "tls-replication", wanted),),
+        (*from_config(server, "tls-replication", "tls-ca-cert-file"), *from_config(master, "port", "tls-port")),
+        remedy,
+    )
+
+
+@check_replica
+def distrust(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]:
+    """Each side verifies the other's certificate, and only its log says that it did not like it: so this is inferred."""
+    server, master, dial = replica.server, facts.master, replica.dial
+    if server.config.get("tls-replication") != "yes" or replica.link_is_up or dial is None or replica.listed is not None:
+        return
+    untrusted = dial.failure is not None and dial.failure.startswith(UNTRUSTED)
+    answers = dial.run_id is not None and dial.run_id == master.info.server.run_id
+    if (not answers and not untrusted) or False in replica.allowed.values() or tls_mismatch(master, server):
+        return
+    options = ("tls-ca-cert-file", "tls-ca-cert-dir", "tls-cert-file", "tls-auth-clients")
+    yield Finding(
+        "tls_distrust",
+        "warning",
+        replica.name,
+        f"{dial.address} answers over TLS"
+        + (" from here, and admits the replica's login" if answers else "")
+        + ", yet the link is down: one side probably refuses the other's certificate (the logs decide). The replica's CA "
+        "has to have issued the master's certificate and, with tls-auth-clients yes, the master's CA that of the replica",
+        (
+            *from_config(server, "tls-replication", *options[:3]),
+            *from_config(master, *options),
+            Evidence("connection", dial.failure or "answers", f"tried from here: {dial.address}"),
+        ),
+        (
+            "# with the CA that issued the master's certificate, as a file on the replica's machine, in the variable CA:",
+            f'{shell.redis_cli(server.url, "CONFIG", "SET", "tls-ca-cert-file")} "$CA"',
+        ),
     )
 
 
@@ -234,9 +328,19 @@ def closed_to_others(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Findin
             master.name,
             f"the master listens only on its own machine's loopback, and the replica {replica.name} dials {address.host}",
             (*from_config(master, "bind"), *from_info(replica.server, "master_host", "master_port")),
-            (shell.redis_cli(master.url, "CONFIG", "SET", "bind", f"{' '.join(bind)} {address.host}"),),
+            (shell.redis_cli(master.url, "CONFIG", "SET", "bind", f"{' '.join(bind)} {address.host}"),)
+            if is_ip(address.host)
+            else (
+                "# with an address of the master's machine that the replica reaches:",
+                f"# {shell.redis_cli(master.url, 'CONFIG', 'SET', 'bind', ' '.join([*bind, 'ADDRESS']))}",
+            ),
         )
-    elif master.config.get("protected-mode") == "yes" and master.config.get("requirepass") == "":
+    elif (
+        master.config.get("protected-mode") == "yes"
+        and master.config.get("requirepass") == ""
+        # Until Redis 6.2 any bind switches it off.
+        and not (bind and master.version.startswith(("Redis 6", "Redis 5")))
+    ):
         yield Finding(
             "protected_mode",
             "broken",
@@ -287,9 +391,56 @@ def unloadable_rdb(facts: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]
 def follow_remedy(facts: PairFacts, replica: ReplicaFacts) -> str:
     """The command that makes it follow the master: a node of a Cluster refuses REPLICAOF."""
     myid = facts.master.cluster.get("myid")
+    url = replica.server.url
     if replica.server.cluster and myid:
-        return shell.redis_cli(replica.server.url, "CLUSTER", "REPLICATE", myid)
-    return shell.replicaof(replica.server.url, facts.master.url.address)
+        return shell.redis_cli(url, "CLUSTER", "REPLICATE", myid)
+    address = master_address(facts, replica)
+    is_far = bool(url.address.host) and not is_loopback(url.address.host)
+    if not address.host or (is_loopback(address.host) and is_far):
+        said = shell.replicaof(url, Address("ADDRESS", address.port or facts.master.info.server.tcp_port or 0))
+        return f"# with the address at which that machine reaches the master: {said}"
+    return shell.replicaof(url, address)
+
+
+def master_address(facts: PairFacts, replica: ReplicaFacts) -> Address:
+    """The master's address, with the port that the replica has to dial: TLS and plain connections have one each."""
+    address, tls = facts.master.url.address, replica.server.config.get("tls-replication")
+    if tls is None or (tls == "yes") == facts.master.url.tls:
+        return address
+    return Address(address.host, facts.master.number("tls-port" if tls == "yes" else "port") or address.port)
+
+
+def _is_elsewhere(facts: PairFacts, replica: ReplicaFacts, dialled: Address) -> bool:
+    """Whether the replica dials another address than the master's, with no other finding that says why it fails."""
+    address = master_address(facts, replica)
+    is_inside = is_loopback(address.host) and not is_loopback(dialled.host)  # see closed_to_others()
+    return bool(address.host) and address != dialled and not is_inside and not tls_mismatch(facts.master, replica.server)
+
+
+def _announce_remedy(facts: PairFacts, address: Address) -> tuple[str, ...]:
+    """Of a replica that was given, its URL is known. It announces itself when it connects, so its link is ended."""
+    known = next(
+        (
+            one.server.url
+            for one in facts.replicas
+            if one.given and one.listed and address == Address(one.listed.host, one.listed.port or 0)
+        ),
+        None,
+    )
+    if known is None or not known.address.host:
+        return (
+            "# on that replica, with the address that others reach it at, and then to have it announced:",
+            "# redis-cli CONFIG SET replica-announce-ip ADDRESS",
+            "# redis-cli CONFIG SET replica-announce-port PORT",
+            "# redis-cli CLIENT KILL TYPE master",
+        )
+    return (
+        "# the address at which it answers from here, if others reach it there, too:",
+        shell.config_set(known, "replica-announce-ip", known.address.host),
+        shell.config_set(known, "replica-announce-port", str(known.address.port)),
+        "# it announces that when it connects again, with a partial resync:",
+        shell.redis_cli(known, "CLIENT", "KILL", "TYPE", "master"),
+    )
 
 
 def _and(words: list[str]) -> str:

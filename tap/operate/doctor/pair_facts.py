@@ -58,6 +58,16 @@ class ServerFacts:
         return number(self.info.fields.get(name))
 
     @property
+    def ports(self) -> set[int | None]:
+        """Under which others may know it: that of its URL, its own, and the one that it announces."""
+        return {self.url.address.port, self.info.server.tcp_port, self.number("replica-announce-port")} - {0, None}
+
+    @property
+    def wants_login(self) -> bool:
+        """Whether it could not be asked for lack of a login or of rights."""
+        return self.failure is not None and ("uthentication" in self.failure or "no permissions" in self.failure)
+
+    @property
     def output_buffer_limit(self) -> BufferLimit | None:
         """client-output-buffer-limit of replicas, as configured."""
         return buffer_limit(self.config.get("client-output-buffer-limit", ""))
@@ -65,9 +75,9 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """An address, tried from this machine. failure: why nothing answers. refused: why the login, or INFO, was refused.
+    """An address, tried from this machine. failure: why no server could be asked. refused: why the login, or INFO, was.
 
-    run_id: of the process that answers.
+    run_id: of the process that answers. is_cut_off: it is a replica whose own link is down.
     """
 
     address: Address
@@ -75,6 +85,7 @@ class Dial:
     refused: str | None = None
     run_id: str | None = None
     with_login: bool = False
+    is_cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +139,10 @@ class InfoSample:
 class PairFacts:
     """A master, its replicas, and the master's figures once a second for as long as it was watched.
 
-    announced: the addresses in the master's list of replicas, each tried with a bare connection. hellos: what Sentinels
-    published while it was watched. outage: seconds of the longest outage that should cost no full resync.
+    announced: the addresses in the master's list of replicas, each tried with a bare connection. announced_in_cluster:
+    those of its shard in CLUSTER NODES, likewise. hellos: what Sentinels published on the master while it was watched;
+    replica_hellos: on the replicas that were given. outage: seconds of the longest outage that should cost no full
+    resync.
     """
 
     master: ServerFacts
@@ -138,6 +151,14 @@ class PairFacts:
     announced: tuple[Dial, ...] = ()
     hellos: tuple[Hello, ...] = ()
     outage: float = 60.0
+    announced_in_cluster: tuple[Dial, ...] = ()
+    replica_hellos: tuple[Hello, ...] = ()
+
+    @property
+    def hellos_elsewhere(self) -> tuple[Hello, ...]:
+        """Those that take another server for the master, the latest of each Sentinel."""
+        latest = {one.run_id: one for one in (*self.replica_hellos, *self.hellos)}
+        return tuple(one for one in latest.values() if one.master.port not in self.master.ports)
 
     @property
     def watched(self) -> float:
@@ -152,6 +173,16 @@ class PairFacts:
     @property
     def mean_rate(self) -> float:
         return _rate(self.samples[0], self.samples[-1]) if self.watched else 0.0
+
+
+def tls_mismatch(master: ServerFacts, replica: ServerFacts) -> str | None:
+    """If the replica dials a port of the master that speaks otherwise, the tls-replication that this port takes."""
+    address, tls = replica.replication.master, replica.config.get("tls-replication")
+    if address is None or not address.port:
+        return None
+    if tls == "no" and address.port == master.number("tls-port"):
+        return "yes"
+    return "no" if tls == "yes" and address.port == master.number("port") else None
 
 
 def _rate(first: InfoSample, last: InfoSample) -> float:

@@ -131,9 +131,9 @@ def sub_replicas(_: PairFacts, replica: ReplicaFacts) -> Iterator[Finding]:
         "sub_replica_distant" if distant else "sub_replicas",
         "warning" if distant else "note",
         replica.name,
-        f"{len(distant)} of its own {len(state.replicas)} replicas are far from its offset, or not online"
+        f"of its own {_replicas(len(state.replicas))}, {len(distant)} {_are(len(distant))} far behind it, or not online"
         if distant
-        else f"it has {len(state.replicas)} replicas of its own, which resync in full whenever this one does",
+        else f"it has {_replicas(len(state.replicas))} of its own: a full resync of this one is one for each of them",
         listed,
     )
 
@@ -175,3 +175,11 @@ def distant_replicas(facts: PairFacts) -> Iterator[Finding]:
                 said,
                 (f"# look there: {shell.redis_cli(Url(Address(one.host, one.port or 0)), 'SLOWLOG', 'GET', '10')}",),
             )
+
+
+def _replicas(count: int) -> str:
+    return f"{count} replica{'' if count == 1 else 's'}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

@@ -44,11 +44,19 @@ def paste(lines: Sequence[str], variables: Mapping[str, str] | None = None, pass
         words = shlex.split(Template(line).substitute(variables or {}))
         assert words.pop(0) == "redis-cli"
         given = {}
-        while words[0] in ("-h", "-p", "--user"):
+        while words[0] in ("-h", "-p", "--tls", "--cacert", "--cert", "--key", "--user"):
             option = words.pop(0)
-            given[option] = words.pop(0)
+            given[option] = words.pop(0) if option != "--tls" else ""
+        files = {"ssl_ca_certs": "--cacert", "ssl_certfile": "--cert", "ssl_keyfile": "--key"}
+        tls: dict[str, Any] = {name: given[option] for name, option in files.items() if option in given}
         server = redis.Redis(
-            given["-h"], int(given["-p"]), username=given.get("--user"), password=password or None, socket_timeout=WITHIN
+            given["-h"],
+            int(given["-p"]),
+            username=given.get("--user"),
+            password=password or None,
+            socket_timeout=WITHIN,
+            ssl="--tls" in given,
+            **tls,
         )
         reply = server.execute_command(*words)
         assert not isinstance(reply, Exception), line

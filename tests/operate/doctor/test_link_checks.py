@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tap.operate.doctor import examination
 from tap.operate.doctor.check import Severity
 from tap.operate.doctor.pair_facts import HIDDEN, Dial, PairFacts, ReplicaFacts, ServerFacts
 from tap.url import Address, Url
@@ -19,6 +20,13 @@ UNWANTED = Dial(
     AT, refused="AUTH <password> called without any password configured for the default user.", with_login=True
 )
 OTHER = Dial(AT, run_id="e" * 40)
+CUT_OFF = Dial(AT, run_id="e" * 40, is_cut_off=True)
+RESET = Dial(AT, failure="Connection reset by peer")
+UNTRUSTED = Dial(AT, failure="TLS: self-signed certificate in certificate chain")
+TLS = {"tls-replication": "yes"}
+NO_CA = {"tls-ca-cert-file": "", "tls-ca-cert-dir": ""}
+OVER_TLS: dict[str, Any] = {"of_replica": TLS, "of_master": {"port": "0", "tls-port": "6379"}}
+UNLISTED = {"slave0": None, "connected_slaves": 0}
 
 WRONG: list[tuple[str, Severity, dict[str, Any], str]] = [
     (
@@ -59,10 +67,37 @@ WRONG: list[tuple[str, Severity, dict[str, Any], str]] = [
     (
         "tls_mismatch",
         "broken",
-        {"replica": DOWN, "of_master": {"port": "0", "tls-port": "6379"}},
+        {"replica": DOWN, "dial": RESET, "of_master": {"port": "0", "tls-port": "6379"}},
         "-p 6380 CONFIG SET tls-replication yes",
     ),
-    ("tls_mismatch", "broken", {"replica": DOWN, "of_replica": {"tls-replication": "yes"}}, "tls-replication no"),
+    (
+        "tls_mismatch",
+        "broken",
+        {"replica": DOWN, "dial": RESET, "of_replica": NO_CA, "of_master": {"port": "0", "tls-port": "6379"}},
+        'CONFIG SET tls-ca-cert-file "$CA" tls-cert-file "$CERT" tls-key-file "$KEY" tls-replication yes',
+    ),
+    ("tls_mismatch", "broken", {"replica": DOWN, "dial": RESET, "of_replica": TLS}, "tls-replication no"),
+    (
+        "tls_mismatch",
+        "broken",
+        {"replica": DOWN, "dial": RESET, "of_replica": TLS, "of_master": {"tls-port": "6390"}},
+        "REPLICAOF 10.0.0.5 6390",
+    ),
+    (
+        "tls_distrust",
+        "warning",
+        {"replica": DOWN, "master": UNLISTED, "dial": UNTRUSTED, **OVER_TLS},
+        'tls-ca-cert-file "$CA"',
+    ),
+    ("tls_distrust", "warning", {"replica": DOWN, "master": UNLISTED, **OVER_TLS}, 'tls-ca-cert-file "$CA"'),
+    ("link_down_above", "broken", {"dial": CUT_OFF}, "redis-cli -h 10.0.0.5 -p 6379 INFO replication"),
+    ("link_down_above", "broken", {"dial": CUT_OFF, "replica": DOWN}, "INFO replication"),
+    (
+        "master_address_unreachable",
+        "broken",
+        {"dial": Dial(Address("10.9.9.9", MASTER), failure="no answer within 10 s"), "replica": DOWN},
+        "redis-cli -h 10.0.0.5 -p 6380 REPLICAOF 10.0.0.5 6379",
+    ),
     (
         "bound_to_loopback",
         "broken",
@@ -96,8 +131,18 @@ RIGHT: list[tuple[str, dict[str, Any]]] = [
     # In a chain, the history is the same.
     ("follows_another_master", {"dial": OTHER}),
     ("follows_another_master", {"dial": Dial(AT), "replica": DOWN}),
+    ("follows_another_master", {"dial": CUT_OFF, "replica": DOWN}),
     ("link_down", {"replica": {"role": "master", "master_host": None}}),
-    ("tls_mismatch", {"replica": DOWN, "of_replica": {"tls-replication": "yes"}, "of_master": {"port": "7000"}}),
+    # Which CA this machine knows, a mismatch that says more, a link that is up or being made.
+    ("master_address_unreachable", {"replica": DOWN, "dial": UNTRUSTED, **OVER_TLS}),
+    ("tls_distrust", {"replica": DOWN, "dial": RESET, "of_replica": TLS}),
+    ("tls_distrust", {"master": UNLISTED, **OVER_TLS}),
+    ("tls_distrust", {"replica": DOWN, **OVER_TLS}),
+    ("tls_distrust", {"replica": DOWN, "master": UNLISTED, "dial": NOAUTH, **OVER_TLS}),
+    ("tls_mismatch", {"replica": DOWN, "of_replica": TLS}),
+    # Until Redis 6.2 any bind switches it off.
+    ("protected_mode", {"replica": DOWN, "master": {"redis_version": "6.2.14"}}),
+    ("tls_mismatch", {"replica": DOWN, "dial": RESET, "of_replica": TLS, "of_master": {"port": "7000"}}),
     ("protected_mode", {"replica": DOWN, "of_master": {"requirepass": HIDDEN}}),
     ("protected_mode", {"replica": {**DOWN, "master_host": "127.0.0.1"}}),
     ("protected_mode", {"replica": DOWN, "of_master": {"protected-mode": "no"}}),
@@ -129,9 +174,47 @@ def test_an_announced_address_that_does_not_answer_is_a_warning_and_nothing_else
     assert found(facts)["announced_address_unreachable"].severity == "warning"
 
 
+def test_a_node_that_a_cluster_lists_where_nothing_answers() -> None:
+    away = Dial(Address("172.17.0.2", 6380), failure="Connection refused")
+    one = found(pair(announced_in_cluster=(away, Dial(AT))))["announced_address_unreachable"]
+    assert one.server == "172.17.0.2:6380"
+    both = examination.judge(pair(announced=(away,), announced_in_cluster=(away,))).findings
+    assert [one.code for one in both].count("announced_address_unreachable") == 1
+    assert "# redis-cli CONFIG SET cluster-announce-ip ADDRESS" in one.remedy
+
+
+def test_no_replica_elsewhere_is_made_to_follow_its_own_loopback() -> None:
+    facts = pair(replica={"role": "master", "master_host": None})
+    master = replace(facts.master, url=Url(Address("127.0.0.1", MASTER)))
+    remedy = found(replace(facts, master=master))["not_a_replica"].remedy[-1]
+    assert remedy.startswith("#")
+    assert remedy.endswith("REPLICAOF ADDRESS 6379")
+    master = replace(facts.master, url=Url(Address(path="/run/redis.sock")))
+    assert found(replace(facts, master=master))["not_a_replica"].remedy[-1] == remedy
+    aside = pair(replica=DOWN, dial=RESET)
+    aside = replace(aside, master=replace(aside.master, url=Url(Address("127.0.0.1", MASTER))))
+    assert found(aside)["master_address_unreachable"].remedy == ()
+
+
+@pytest.mark.parametrize(("tls", "port"), [("yes", 6390), ("no", 6379)])
+def test_a_replica_is_sent_to_the_port_that_speaks_as_it_does(tls: str, port: int) -> None:
+    facts = pair(
+        replica={"role": "master", "master_host": None},
+        of_replica={"tls-replication": tls},
+        of_master={"tls-port": "6390"},
+    )
+    assert found(facts)["not_a_replica"].remedy[-1].endswith(f"REPLICAOF 10.0.0.5 {port}")
+
+
 def test_a_listed_replica_that_wants_a_login_is_not_examined() -> None:
-    facts = pair(replicas=(gone("10.0.0.6", given=False),), announced=(Dial(Address("10.0.0.6", 6380)),))
-    assert set(found(facts)) == {"replica_not_examined"}
+    def text(why: str) -> str:
+        one = ReplicaFacts(ServerFacts(Url(Address("10.0.0.6", 6380)), failure=why), given=False)
+        said = found(pair(replicas=(one,), announced=(Dial(Address("10.0.0.6", 6380)),)))
+        assert set(said) == {"replica_not_examined"}
+        return said["replica_not_examined"].text
+
+    assert "without a login" in text("Authentication required; the URL has to give USER:PASSWORD@")
+    assert "without a login" not in text("no answer within 10 s")
 
 
 def test_what_is_known_of_a_link_that_is_up_is_said_with_it() -> None:
