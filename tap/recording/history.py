@@ -187,7 +187,7 @@ class Index:
                     start + rdb.rdb_bytes,
                     conversation.replid,
                     conversation.base,
-                    seen.rdb_began or seen.began,
+                    seen.rdb_began,
                     seen.rdb_ended,
                     conversation.connection,
                 )

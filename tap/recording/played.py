@@ -57,15 +57,14 @@ class Played:
         self._announced = Announcements()
         self._rejoining: Rejoining | None = None
         self._acks: RequestFinder | None = None
-        self._begins = 0  # position of the master's first known byte; above 0 if the beginning was not captured
-        self._first_end: tuple[Side, str] | None = None
+        self._begins: int  # position of the master's first known byte, once its side has been decided by evidence
+        self._first_end: tuple[Side, str, dict[Side, float]] | None = None  # and the seconds since each side's last byte
         self._is_cut = False  # some packets were cut short
         self._quiet = QuietOffset()
         self._gaps = GapTracker(self._report.lacks, lambda: player.now)
         self._has_ended = False
         self._said_ends = None if opened is None else (opened.peer, opened.master)
         self._heard: dict[Side, float] = {}  # when a side's last byte came
-        self._silences: dict[Side, float] = {}  # seconds since then, at the first end
         self._opened_at = player.now / 1e9 if connection.from_start else None
         self.closed: float | None = None
         self._first_offset: int | None = None
@@ -568,8 +567,7 @@ class Played:
         side = self._sides.side(item.side)
         how = "reset" if item.is_reset else "fin"
         if self._first_end is None:
-            self._first_end = side, how
-            self._silences = {one: self._at - heard for one, heard in self._heard.items()}
+            self._first_end = side, how, {one: self._at - heard for one, heard in self._heard.items()}
         if item.closed and not self.is_ours:
             self.end(reports=True)
 
@@ -596,7 +594,7 @@ class Played:
         self._gaps.close(conversation.from_master)
         if reports:
             assert self._first_end is not None
-            by, how = self._first_end
+            by, how, silences = self._first_end
             self.closed = self._at
             self._say(
                 events.LinkClosed(
@@ -608,8 +606,8 @@ class Played:
                     offset=offset,
                     bytes_from_master=conversation.from_master,
                     bytes_from_replica=self._replica_position,
-                    master_silence=self._silences.get(Side.MASTER),
-                    replica_silence=self._silences.get(Side.REPLICA),
+                    master_silence=silences.get(Side.MASTER),
+                    replica_silence=silences.get(Side.REPLICA),
                 )
             )
         if not self._report.is_released:

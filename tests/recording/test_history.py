@@ -15,15 +15,19 @@ from hypothesis import strategies as st
 from tap.bus import Told
 from tap.errors import RecordingError
 from tap.recording import copying
+from tap.recording.comments import state_json
 from tap.recording.copying import MARK_EVERY, Marks, copy_stream
 from tap.recording.history import Chapter, Index, Rdb, Stretch, index
 from tap.replication import events
 from tests.conftest import need
+from tests.recording.hand_made import Story
 from tests.recording.support import config
+from tests.recording.test_player import stands
 from tests.recording.wires import Wire, as_packets, copied, reading, reading_file
 from tests.relay.wire import command
 from tests.support import Capture, Servers, TapThread, captures, client, follow, is_up, level, wait_until
 
+SET = command("SET", "a", "1")
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 
 
@@ -170,6 +174,23 @@ def test_a_long_recording_keeps_fewer_marks(monkeypatch: pytest.MonkeyPatch) -> 
     assert all(
         time <= offset * MARK_EVERY <= time + apart for time, offset in zip(marks.times, marks.offsets, strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("offset", "data", "count"), [(None, b"nonsense\r\n", 0), (None, SET, 1), (5000, b"nonsense\r\n", 1)]
+)
+def test_a_stream_of_which_nothing_was_understood_counts_only_if_it_has_a_place(
+    offset: int | None, data: bytes, count: int
+) -> None:
+    found = Index()
+    story = Story(watch=found)
+    story.open(is_seen=False)
+    story.send(0, said=[state_json(stands(4, 100, offset))])
+    story.send(1, data)
+    story.player.close()
+    parts = found.unplaced if offset is None else found.stretches
+    assert [(one.link, one.number, one.start, one.offset) for one in parts] == [("main", 4, 100, offset or 0)] * count
+    assert len(found.unplaced) + len(found.stretches) == count
 
 
 # ---- real recordings ----

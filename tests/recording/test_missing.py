@@ -372,16 +372,16 @@ def test_gaps_before_an_answer_take_nothing_from_it(
     ("end", "replid", "seconds", "follows"),
     [
         (None, REPLID, 1002, True),
-        (None, REPLID, 1003, False),
+        (None, REPLID, 1002.0000005, False),
         (2101, OTHER, 1000, True),
         (2101, OTHER, 1001, False),
     ],
 )
 def test_without_a_common_offset_a_gap_may_come_later_up_to_the_moment_of_the_answer(
-    end: int | None, replid: str, seconds: int, follows: bool
+    end: int | None, replid: str, seconds: float, follows: bool
 ) -> None:
     """The gap lasts from 1000 to 1002 s; one that has offsets began before the bytes that follow it."""
-    whole = Whole((REPLID,), 2100, seconds * 10**9)
+    whole = Whole((REPLID,), 2100, int(seconds * 10**9))
     assert whole.precedes(missing(None if end is None else 2000, end, replid=replid)) is follows
 
 
@@ -453,6 +453,8 @@ def test_a_second_replica_fills_the_gap_of_the_first() -> None:
     found, _ = account(sorted(first.packets + second.packets))
     assert len(found.missing) == 1
     assert lacking(found) == []
+    assert lacking(found, lambda link, connection: (link, connection) != ("127.0.0.1:6379", 2)) != []
+    assert lacking(found, lambda link, connection: (link, connection) == ("127.0.0.1:6379", 2)) == []
 
 
 # ---- reporting ----

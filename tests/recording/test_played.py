@@ -1,9 +1,8 @@
-"""One connection while it is played: what it takes from a tap's states, which bytes it misses, and how it ends."""
+"""One connection while it is played: what a state of a tap adds, what shows that it replicates, and how it ends."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pytest
 
@@ -14,76 +13,46 @@ from tap.recording.comments import (
     LinkState,
     carried_db_json,
     not_understood_json,
-    rdb_omitted_json,
     state_json,
     told_json,
 )
 from tap.recording.link import Link
 from tap.replication import events
 from tap.replication.conversation import Conversation
-from tap.replication.events import RecordingGap, Role, Side
+from tap.replication.events import RecordingGap, Role
 from tap.replication.memory import Memory
-from tests.recording.hand_made import Story
+from tests.recording.hand_made import (
+    CHANNEL,
+    FULL,
+    MAIN,
+    MASTER,
+    PARTIAL,
+    RDB,
+    REPLICA,
+    SET,
+    SIZE,
+    Story,
+    ack,
+    gap,
+    partial,
+    resumed,
+    state,
+)
 from tests.relay.wire import BASE, REPLID, asks, command
 
-SET = command("SET", "a", "1")
-SIZE = len(SET)
-PARTIAL = f"+CONTINUE {REPLID}\r\n".encode()
-FULL = f"+FULLRESYNC {REPLID} {BASE}\r\n".encode()
-RDB = b"REDIS0011\xfe\x00" + b"\x00\x03key\x05value" * 30 + b"\xff" + bytes(8)
-MASTER, REPLICA = Side.MASTER, Side.REPLICA
 
+class Watch:
+    """Keeps what an observer of the master's bytes is given."""
 
-def ack(offset: int) -> bytes:
-    return command("REPLCONF", "ACK", str(offset))
+    def __init__(self) -> None:
+        self.came: list[tuple[int, str, int, bytes, int]] = []
+        self.over: list[Conversation] = []
 
+    def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
+        self.came.append((connection, link, conversation.from_master, data, time))
 
-def state(
-    position: int,
-    offset: int | None,
-    *,
-    before: bytes = b"",
-    number: int = 1,
-    replica: int = 50,
-    held: int = 0,
-    **standing: Any,
-) -> LinkState:
-    """A tap's state in a stream of db 3. before: bytes of the master between position and offset and the state.
-
-    replica: the position of the replica's next byte. standing: other fields of it.
-    """
-    conversation = Conversation(lambda event: None, connection=number)
-    conversation.join(position, replica, REPLID, offset)
-    conversation.receive_from_master(before)
-    stands = dataclasses.replace(conversation.standing(), **{"db": 3} | standing)
-    return LinkState(
-        time=1.5, link="main", connection=number, replica="r", peer="a:1", master="b:2", standing=stands, begins=False,
-        said=(), held=held,
-    )  # fmt: skip
-
-
-def gap(start: int, end: int, *offsets: int | None, side: Side = MASTER) -> str:
-    first, last = offsets or (None, None)
-    event = RecordingGap(start=start, end=end, side=side, bytes=end - start, from_offset=first, to_offset=last)
-    return told_json(Told(1.0, "main", 1, "", event))
-
-
-def resumed(first: LinkState) -> Story:
-    """A recording whose first packet states how a connection stands."""
-    story = Story()
-    story.open(is_seen=False)
-    story.send(0, said=[state_json(first)])
-    return story
-
-
-def partial(**options: Any) -> Story:
-    """A stream, captured from its connection's beginning, with one command in it."""
-    story = Story(**options)
-    if not options.get("is_ours"):
-        story.open()
-    story.send(0, asks(BASE))
-    story.send(1, PARTIAL + SET)
-    return story
+    def ended(self, conversation: Conversation) -> None:
+        self.over.append(conversation)
 
 
 # ---- states that a tap recorded ----
@@ -94,10 +63,11 @@ def partial(**options: Any) -> Story:
     [
         (state(100 + SIZE, 5000 + SIZE), 5000 + 2 * SIZE),
         (state(100 + SIZE, 5000 + SIZE, held=1), None),
+        (state(100 + 2 * SIZE, 5000 + 2 * SIZE, held=SIZE), None),
         (state(99 + SIZE, 5000 + SIZE), None),
         (dataclasses.replace(state(100 + SIZE, 5000), standing=None), None),
     ],
-    ids=["news", "bytes to come", "another position", "no standing"],
+    ids=["news", "a byte to come", "a command to come", "another position", "no standing"],
 )
 def test_a_state_at_this_very_position_says_what_was_not_known(second: LinkState, offset: int | None) -> None:
     story = resumed(state(100, None))
@@ -110,6 +80,22 @@ def test_a_state_at_this_very_position_says_what_was_not_known(second: LinkState
     assert len(story.of(events.StreamStarted)) == (1 if offset is None else 2)
 
 
+@pytest.mark.parametrize("cut", [0, 10, 30])
+def test_an_acknowledgement_across_a_state_is_passed_over(cut: int) -> None:
+    """Its first part came before the state: what follows is not the beginning of a request."""
+    story = resumed(state(100, None))
+    size = len(ack(5000))
+    story.send(0, ack(4999))
+    story.send(0, ack(5000)[:cut])
+    story.send(0, said=[state_json(state(100, 5000, replica=50 + size + cut))])
+    story.send(0, ack(5000)[cut:])
+    story.send(0, ack(5001))
+    story.send(1, SET)
+    acks = [(50, 4999), *([] if cut else [(50 + size, 5000)]), (50 + 2 * size, 5001)]
+    assert [(one.start, one.offset) for one in story.of(events.Ack)] == acks
+    assert (story.of(events.ReplicaTalkedBack), story.of(events.Opaque), story.missing) == ([], [], [])
+
+
 def test_a_state_says_the_db_where_only_that_was_not_known() -> None:
     story = resumed(state(100, 5000, db=None))
     story.send(1, SET)
@@ -119,6 +105,33 @@ def test_a_state_says_the_db_where_only_that_was_not_known() -> None:
     story.send(1, SET)
     assert [db for _, _, db in story.places] == [None, 3, 3]
     assert len(story.of(events.StreamStarted)) == 2
+
+
+@pytest.mark.parametrize(("phase", "is_read"), [("stream", True), ("opaque", False)])
+def test_after_nonsense_reading_goes_on_at_a_state_in_a_stream(phase: str, is_read: bool) -> None:
+    watch = Watch()
+    story = resumed(state(100, 5000), watch=watch)
+    story.send(1, b"nonsense\r\n")
+    story.send(0, said=[state_json(state(110, 5010, phase=phase))])
+    story.send(1, SET)
+    story.player.close()
+    assert story.places == ([(110, 5010 + SIZE, 3)] if is_read else [])
+    (unread,) = story.missing
+    assert unread[:-1] == ("unread", MASTER, 100, 110 if is_read else 110 + SIZE, 0, 5000, 5010 if is_read else None)
+    assert len(watch.over) == 1 + is_read
+
+
+def test_a_state_in_which_nothing_is_understood_follows_a_gap() -> None:
+    story = resumed(state(100, 5000))
+    story.send(1, SET)
+    story.lose(1, 70)
+    story.send(0, said=[state_json(state(170 + SIZE, 5070 + SIZE, phase="opaque"))])
+    story.send(1, SET)
+    story.player.close()
+    assert [(one.start, one.end) for one in story.of(RecordingGap)] == [(100 + SIZE, 170 + SIZE)]
+    assert story.places[0] == (100, 5000 + SIZE, 3)
+    assert {offset for _, offset, _ in story.places[1:]} <= {None}
+    assert [one.bytes_from_master for one in story.ends] == [100 + SIZE, 170 + 2 * SIZE]
 
 
 def test_after_a_gap_reading_goes_on_at_the_state() -> None:
@@ -201,17 +214,19 @@ def test_only_a_state_of_a_replica_counts_as_one(role: Role, phase: str, count: 
     assert [link.is_reported for link in story.player.links] == [True]
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_state_with_other_bytes_before_it_ends_the_connection_that_had_its_addresses(number: int) -> None:
-    """It is the same connection, with bytes in files that were not read, only if its number is the same."""
-    story = partial(is_ours=True)
+@pytest.mark.parametrize(("number", "is_ours"), [(1, True), (2, True), (1, False)])
+def test_a_state_with_other_bytes_before_it_ends_the_connection_that_had_its_addresses(
+    number: int, is_ours: bool
+) -> None:
+    """It is the same connection, with bytes in files that were not read, only if a tap gave it the same number."""
+    story = partial(is_ours=is_ours)
     at = len(PARTIAL) + SIZE
     story.lose(1, 100)
     story.send(0, said=[state_json(state(at + 100, BASE + SIZE + 100, number=number))])
     story.send(1, SET)
     story.player.close()
     gaps = [(one.start, one.end, one.from_offset, one.to_offset) for one in story.of(RecordingGap)]
-    assert gaps == ([(at, at + 100, BASE + SIZE, BASE + SIZE + 100)] if number == 1 else [])
+    assert gaps == ([(at, at + 100, BASE + SIZE, BASE + SIZE + 100)] if (number, is_ours) == (1, True) else [])
     assert len(story.missing) == len(gaps)
     assert [(one.connection, one.last_offset) for one in story.ends] == [
         (1, BASE + SIZE),
@@ -260,6 +275,47 @@ def test_acknowledgements_prove_it_once_and_what_follows_without_a_command_is_un
     assert story.missing == [("unread", MASTER, 0, 17, 0, None, None, "no whole command is among them")]
 
 
+@pytest.mark.parametrize(("data", "count"), [(b"", 1), (SET, 1), (b"nonsense\r\n", 0)])
+def test_acknowledgements_prove_it_only_if_a_stream_is_understood(data: bytes, count: int) -> None:
+    """What was taken for an RDB may have been a value."""
+    story = Story()
+    story.send(0, b"SYNC\r\n")
+    story.send(1, b"$%d\r\n" % len(RDB) + RDB)
+    if data:
+        story.send(1, data)
+    for _ in range(3):
+        story.send(0, ack(BASE))
+    assert story.player.replicating == count
+    assert bool(story.heard) == bool(count)
+
+
+def test_after_missing_requests_any_connection_may_turn_out_to_replicate() -> None:
+    for side in (0, 1):
+        story = Story()
+        story.open()
+        story.send(0, command("GET", "a"))
+        story.send(1, b"$-1\r\n")
+        assert story.player.links == []
+        story.lose(side, 20)
+        story.send(side, b"\n")
+        story.send(0, asks(BASE))
+        story.send(1, PARTIAL + SET)
+        story.player.close()
+        assert story.places == [(5 + 21 * side + len(PARTIAL), BASE + SIZE, None)]
+
+
+def test_after_an_answer_that_no_master_gives_the_search_begins_again() -> None:
+    story = Story()
+    story.send(0, asks(BASE))
+    story.send(1, b"garbage\r\n")
+    assert story.player.links == []
+    story.send(0, asks(BASE))
+    story.send(1, PARTIAL + SET)
+    story.player.close()
+    assert story.places == [(9 + len(PARTIAL), BASE + SIZE, None)]
+    assert (story.player.replicating, story.missing) == (1, [])
+
+
 def test_a_replica_that_has_been_granted_a_stream_may_say_anything() -> None:
     story = Story()
     story.send(0, asks(BASE))
@@ -285,152 +341,6 @@ def test_bytes_of_a_replica_that_are_not_understood_are_unread_and_have_no_offse
     begin = len(asks(BASE))
     assert story.missing == [("unread", REPLICA, begin, begin + 12, 0, None, None, "a length that is not a number")]
     assert story.places[-1] == (len(PARTIAL) + SIZE, BASE + 2 * SIZE, None)
-
-
-# ---- gaps ----
-
-
-def lost(story: Story) -> list[tuple[Side, int, int, int | None, int | None, bool, tuple[str, ...]]]:
-    return [
-        (one.side, one.start, one.end, one.from_offset, one.to_offset, one.is_cut, one.lacks)
-        for one in story.of(RecordingGap)
-    ]
-
-
-def test_a_gap_in_a_stream_is_reported_with_its_offsets() -> None:
-    story = partial()
-    story.lose(1, 50)
-    begin = len(PARTIAL) + SIZE
-    story.send(1, SET * 3)
-    story.send(0, ack(BASE + 4 * SIZE + 50))
-    story.player.close()
-    assert lost(story) == [(MASTER, begin, begin + 50, BASE + SIZE, BASE + SIZE + 50, False, ("commands", "db"))]
-    assert story.missing == [("gap", MASTER, begin, begin + 50, 50, BASE + SIZE, BASE + SIZE + 50, "")]
-    assert [offset for _, offset, _ in story.places] == [
-        BASE + SIZE + more for more in (0, 50 + SIZE, 50 + 2 * SIZE, 50 + 3 * SIZE)
-    ]
-    (link,) = story.ends
-    assert (link.first_offset, link.last_offset, link.partial_resyncs) == (BASE, BASE + 4 * SIZE + 50, 1)
-
-
-def test_a_gap_in_a_stream_without_offsets_ends_at_the_next_command() -> None:
-    story = Story()
-    for _ in range(2):
-        story.send(0, ack(100))
-    story.send(1, SET * 3)
-    story.lose(1, 50)
-    story.send(1, SET[9:] + SET * 3)
-    story.send(0, ack(100))
-    story.player.close()
-    begin, end = 3 * SIZE, 4 * SIZE + 50 - 9
-    assert lost(story) == [(MASTER, begin, begin + 50, None, None, False, ("commands", "db"))]
-    assert story.missing == [("gap", MASTER, begin, end, 50, None, None, "")]
-    assert [start for start, _, _ in story.places] == [0, SIZE, 2 * SIZE, *(end + number * SIZE for number in range(3))]
-
-
-def test_a_gap_of_the_replica_lacks_requests_before_the_stream_and_acknowledgements_in_it() -> None:
-    story = Story()
-    story.open()
-    story.send(0, command("PING"))
-    story.send(1, b"+PONG\r\n")
-    story.lose(0, 40)
-    story.send(1, b"+OK\r\n")
-    story.send(0, asks(BASE))
-    story.send(1, PARTIAL + SET)
-    story.lose(0, 37)
-    story.send(0, ack(BASE + SIZE))
-    story.player.close()
-    first = len(command("PING"))
-    second = first + 40 + len(asks(BASE))
-    assert lost(story) == [
-        (REPLICA, first, first + 40, None, None, False, ("handshake",)),
-        (REPLICA, second, second + 37, None, None, False, ("acks",)),
-    ]
-    assert story.missing == [
-        ("gap", REPLICA, first, first + 40, 40, None, None, ""),
-        ("gap", REPLICA, second, second + 37, 37, None, None, ""),
-    ]
-    assert [one.start for one in story.of(events.Ack)] == [second + 37]
-    assert story.ends[0].bytes_from_replica == second + 37 + len(ack(BASE + SIZE))
-
-
-def test_a_gap_in_an_rdb_and_the_first_commands_has_a_part_in_each() -> None:
-    story = Story()
-    story.open()
-    story.send(0, command("PSYNC", "?", "-1"))
-    head = FULL + b"$%d\r\n" % len(RDB)
-    story.send(1, head + RDB[:100])
-    story.lose(1, len(RDB) - 100 + 50)
-    story.send(1, SET * 3)
-    story.send(0, ack(BASE))
-    story.player.close()
-    rdb_end = len(head + RDB)
-    assert lost(story) == [
-        (MASTER, len(head) + 100, rdb_end, None, None, False, ("keys", "checksum")),
-        (MASTER, rdb_end, rdb_end + 50, BASE, BASE + 50, False, ("commands", "db")),
-    ]
-    assert story.missing == [
-        ("gap", MASTER, len(head) + 100, rdb_end, len(RDB) - 100, None, None, ""),
-        ("gap", MASTER, rdb_end, rdb_end + 50, 50, BASE, BASE + 50, ""),
-    ]
-    assert [one.is_rdb for one in story.player.account.missing] == [True, False]
-    assert [offset for _, offset, _ in story.places] == [BASE + 50 + number * SIZE for number in (1, 2, 3)]
-
-
-def test_gaps_of_a_recording_are_those_that_the_tap_reported() -> None:
-    story = partial(is_ours=True)
-    begin = len(PARTIAL) + SIZE
-    story.lose(1, 50)
-    story.lose(0, 37)
-    asked = len(asks(BASE))
-    said = [gap(begin, begin + 50, BASE + SIZE, BASE + SIZE + 50), gap(asked, asked + 37, side=REPLICA)]
-    story.send(1, SET * 3, said=said)
-    story.player.close()
-    assert [(one.side, one.start, one.end) for one in story.of(RecordingGap)] == [
-        (MASTER, begin, begin + 50),
-        (REPLICA, asked, asked + 37),
-    ]
-    assert story.missing == [
-        ("gap", REPLICA, asked, asked + 37, 37, None, None, ""),
-        ("gap", MASTER, begin, begin + 50, 50, BASE + SIZE, BASE + SIZE + 50, ""),
-    ]
-    assert story.places[-1] == (begin + 50 + 2 * SIZE, BASE + 4 * SIZE + 50, None)
-
-
-def test_an_rdb_that_a_tap_left_out_is_no_gap_in_the_commands() -> None:
-    story = Story(is_ours=True)
-    story.send(0, command("PSYNC", "?", "-1"))
-    head = FULL + b"$%d\r\n" % len(RDB)
-    story.send(1, head)
-    story.lose(1, len(RDB))
-    end = len(head + RDB)
-    story.send(1, SET, said=[rdb_omitted_json(len(head), end)])
-    story.player.close()
-    assert story.missing == [("rdb_omitted", MASTER, len(head), end, len(RDB), None, None, "")]
-    assert story.places == [(end, BASE + SIZE, None)]
-    assert story.of(RecordingGap) == []
-
-
-def test_packets_that_were_cut_short_are_remarked_on_once() -> None:
-    story = partial()
-    begin = len(PARTIAL) + SIZE
-    for _ in range(2):
-        story.wire.send(1, SET)
-        story.play(size=50)
-    story.send(1, SET * 3)
-    story.send(0, ack(BASE))
-    story.player.close()
-    assert lost(story)[0] == (
-        MASTER,
-        begin + 10,
-        begin + SIZE,
-        BASE + SIZE + 10,
-        BASE + 2 * SIZE,
-        True,
-        ("commands", "db"),
-    )
-    assert [one[5] for one in lost(story)] == [True, True]
-    assert story.player.remarks == [str(story.player.cuts)]
 
 
 # ---- its end ----
@@ -464,6 +374,18 @@ def test_who_ended_it_and_how_long_each_had_been_silent(by: int, flags: int, how
     assert story.player.links == []
     story.player.close()
     assert (len(story.ends), len(story.of(events.LinkClosed))) == (1, 1)
+
+
+@pytest.mark.parametrize(("size", "phase"), [(100, "rdb"), (len(RDB), "done")])
+def test_the_phase_at_the_end_is_the_one_in_which_it_ended(size: int, phase: str) -> None:
+    story = Story()
+    story.open()
+    for side, data in CHANNEL[:-1]:
+        story.send(side, data)
+    story.send(1, FULL + b"$%d\r\n" % len(RDB) + RDB[:size])
+    story.send(0, flags=RST)
+    (closed,) = story.of(events.LinkClosed)
+    assert (closed.phase, closed.role) == (phase, Role.RDB_CHANNEL)
 
 
 def test_a_replica_that_was_met_as_the_second_end_is_named_as_such() -> None:
@@ -522,20 +444,6 @@ def test_commands_are_counted_with_the_time_and_the_offset_before_their_stream()
     assert [head[:4] for head in batch.heads] == [(SIZE, SIZE, None, "SET")]
 
 
-CHANNEL = (
-    (0, command("REPLCONF", "rdb-channel", "1", "main-ch-client-id", "7")),
-    (1, b"+OK\r\n"),
-    (0, command("PSYNC", "?", "-1")),
-    (1, FULL + b"$%d\r\n" % len(RDB) + RDB[:100]),
-)
-MAIN = (
-    (0, command("REPLCONF", "capa", "rdb-channel-repl")),
-    (1, b"+OK\r\n"),
-    (0, command("PSYNC", "?", "-1")),
-    (1, b"+RDBCHANNELSYNC 7\r\n"),
-)
-
-
 @pytest.mark.parametrize("at_once", [False, True])
 def test_commands_beside_an_rdb_wait_for_its_end_unless_wanted_at_once(at_once: bool) -> None:
     main = Story(at_once=at_once)
@@ -571,20 +479,6 @@ def test_two_connections_of_a_sync_find_each_other_by_their_states() -> None:
     assert found[0] is not None
     assert found[0].rdb_channel is found[1] is not None
     assert (main.player.replicating, main.player.connections) == (2, 2)
-
-
-class Watch:
-    """Keeps what an observer of the master's bytes is given."""
-
-    def __init__(self) -> None:
-        self.came: list[tuple[int, str, int, bytes, int]] = []
-        self.over: list[Conversation] = []
-
-    def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
-        self.came.append((connection, link, conversation.from_master, data, time))
-
-    def ended(self, conversation: Conversation) -> None:
-        self.over.append(conversation)
 
 
 def test_an_observer_of_the_masters_bytes_gets_those_that_are_read_with_their_time() -> None:

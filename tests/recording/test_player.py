@@ -541,7 +541,7 @@ ID = "d" * 40
 SET_A = command("SET", "a", "1")
 
 
-def stands(number: int, position: int, offset: int) -> LinkState:
+def stands(number: int, position: int, offset: int | None) -> LinkState:
     """A state in a stream of db 3, whose next byte has that position and follows that offset."""
     conversation = Conversation(lambda event: None, connection=number)
     conversation.join(position, 50, ID, offset)

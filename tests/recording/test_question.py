@@ -13,7 +13,7 @@ from tap.recording.filters import Filters
 from tap.recording.missing import Cause, Missing
 from tap.recording.question import EventQuestion, FigureQuestion, Question
 from tap.recording.reader import nothing, read
-from tap.replication.events import Command, Side
+from tap.replication.events import Command, RecordingGap, Side
 from tests.recording.wires import STREAM, Wire, file, streamed
 
 COMMANDS = len(STREAM)
@@ -113,6 +113,14 @@ def test_missing_bytes_concern_a_question_by_what_they_may_have_held(
     for question, concerns in zip(questions, (events, figures, True), strict=True):
         question.player.account.lacks(missing)
         assert sum(line.startswith("main/1: ") for line in question.lacking) == (concerns and link == "main")
+
+
+def test_figures_count_the_events_of_the_links_that_were_asked_for() -> None:
+    question = FigureQuestion(Filters(links=["main"]), once=False)
+    lost = RecordingGap(start=0, end=9, side=Side.MASTER, bytes=9, from_offset=None, to_offset=None)
+    for link in ("main", "other"):
+        question.player.tell(Told(1.0, link, 1, "", lost))
+    assert {name: link.missing_bytes for name, link in question.so_far.links.items()} == {"main": 9}
 
 
 @pytest.mark.parametrize(("count", "said"), [(12, "9 kind-11"), (13, "9 kind-11, and 1 more kinds")])

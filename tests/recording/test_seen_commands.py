@@ -295,3 +295,9 @@ def test_a_crowd_of_replicas_gives_every_command_once(tmp_path: Path) -> None:
     found = told(path, "--once")
     assert sorted(set(found)) == sorted(set(told(path)))
     assert {one for one in found if found.count(one) > 1} <= {("key:29", ENDS[-1])}
+
+
+def test_a_single_command_without_an_offset_is_named_as_one() -> None:
+    seen = SeenCommands()
+    assert seen.new(REPLID, None, [(10, 10, 0, "SET", (), ())]) == [(10, 10, 0, "SET", (), ())]
+    assert seen.remarks() == ["the offset of 1 command is not known: it is reported as often as they came"]
