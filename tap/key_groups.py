@@ -43,7 +43,7 @@ from tap.glob import matcher
 MOST = cython.declare(cython.Py_ssize_t, 64)
 FEWEST = cython.declare(cython.Py_ssize_t, 8)  # MOST does not get lower
 MAX_DEPTH = cython.declare(cython.Py_ssize_t, 8)  # parts of a key
-MAX_NODES = cython.declare(cython.Py_ssize_t, 20_000)
+MAX_NODES = 20_000
 MAX_ENDS = cython.declare(cython.Py_ssize_t, 8)  # kinds of separators after the parts that are merged in one node
 MAX_SEPARATORS = cython.declare(cython.Py_ssize_t, 3)  # in a row, as in {tenant7}.queue; a part begins after them
 NEXT_PART = cython.declare(cython.longlong, 1024)  # parts of a node's bytes, after which a part gets a node of its own
@@ -199,10 +199,12 @@ class _Tree:
     root: _Node
     most: cython.Py_ssize_t
     depth: cython.Py_ssize_t
+    max_nodes: cython.Py_ssize_t
     nodes = cython.declare(cython.Py_ssize_t, visibility="readonly")
 
-    def __init__(self) -> None:
+    def __init__(self, max_nodes: int) -> None:
         self.root = _Node()
+        self.max_nodes = max_nodes
         self.most = MOST
         self.depth = MAX_DEPTH
         self.nodes = 1
@@ -214,7 +216,7 @@ class _Tree:
     @cython.cfunc
     @cython.locals(at=cython.Py_ssize_t, end=cython.Py_ssize_t, n=cython.Py_ssize_t, node=_Node, _level=cython.Py_ssize_t)
     def _add(self, key: bytes, size: cython.longlong) -> cython.int:
-        if self.nodes > MAX_NODES:
+        if self.nodes > self.max_nodes:
             self._coarsen()
         pointer: cython.p_const_uchar = key
         n = len(key)
@@ -342,9 +344,9 @@ class _Tree:
     def _coarsen(self) -> cython.int:
         """Get the number of nodes down to half of what is allowed, if it is near that."""
         self.nodes = self._count(self.root)
-        if self.nodes * 4 <= MAX_NODES * 3:
+        if self.nodes * 4 <= self.max_nodes * 3:
             return 0
-        while self.nodes * 2 > MAX_NODES and self.depth > 1:
+        while self.nodes * 2 > self.max_nodes and self.depth > 1:
             if self.most > FEWEST:
                 self.most = self.most // 2
             else:
@@ -499,8 +501,9 @@ def containers(rows: Sequence[KeyGroup]) -> list[bytes | None]:
 class KeyGroups:
     """Counts keys by groups: those that are found, or those that the patterns, globs as for KEYS, give."""
 
-    def __init__(self, patterns: Sequence[bytes] = ()) -> None:
-        self._tree = _Tree()
+    def __init__(self, patterns: Sequence[bytes] = (), max_nodes: int = MAX_NODES) -> None:
+        """max_nodes: of the tree; what one table takes, and one batch of keys at worst, grows with it."""
+        self._tree = _Tree(max_nodes)
         self._given = [_Given(pattern) for pattern in patterns]
         self._rest = [0, 0]
 

@@ -13,6 +13,9 @@ from tap.replication.head_samples import HeadSamples
 from tap.replication.heads import Head
 
 ROWS = 10
+MAX_NODES = (
+    3000  # a table of keys without any pattern then takes 10 ms of the event loop's time; a file's groups may take more
+)
 
 
 class KeyRanking:
@@ -21,7 +24,7 @@ class KeyRanking:
     def __init__(self, samples: HeadSamples, patterns: Sequence[bytes] = ()) -> None:
         """patterns: of groups; none: groups are found."""
         self._samples = samples
-        self._groups = KeyGroups(patterns)
+        self._groups = KeyGroups(patterns, MAX_NODES)
         self._bytes = 0
         samples.take = self._take
 

@@ -1,11 +1,12 @@
-"""`--ui live`: the whole terminal, redrawn twice a second and at each key.
+"""`--ui live`: the whole terminal, redrawn twice a second and after keys.
 
 The event loop only copies figures into a Frame, which is immutable from then on. A separate thread draws the newest
 frame, and a terminal that blocks holds up nothing but that thread.
 
 What a frame costs does not grow with what the tap has: a limited number of connections is described, of the rows only
 those that the terminal has room for are copied, and events are kept in limited numbers. After a frame that took long the
-next one comes later, so that frames take at most a twentieth of the loop's time.
+next one comes later, so that frames take at most a twentieth of the loop's time. That holds for those that keys and new
+sizes of the terminal ask for, too: a pasted file is thousands of keys.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ log = logging.getLogger(__name__)
 
 FRAME_SECONDS = 0.5
 SHARE = 20  # of the loop's time: one part in so many may go to frames
+MAX_KEYS = 32  # that came at once; more of them are no keys, but something pasted
 GONE_SECONDS = 60.0  # for which a replica that left stays in sight
 MAX_REPLICAS = 500  # a client may announce thousands of names
 MAX_DESCRIBED = 600  # connections: those of the replicas, and the second ones of their syncs
@@ -154,6 +156,9 @@ class LiveView:
         self._started = time.time()
         self._sampled = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._redrawing: asyncio.TimerHandle | None = None
+        self._free = 0.0  # time.perf_counter() from which on a frame may take the loop's time again
+        self._ranked: Ranking | None = None  # groups of keys, as of the last tick
         self._frame: Frame | None = None
         self._new_frame = threading.Event()
         self._stopping = False
@@ -268,6 +273,8 @@ class LiveView:
         """Leave the terminal as it was; wait only briefly if it is stopped."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._redrawing is not None:
+            self._redrawing.cancel()
         with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
             asyncio.get_running_loop().remove_signal_handler(signal.SIGWINCH)
         self._stopping = True
@@ -309,22 +316,39 @@ class LiveView:
                 self._keyboard.close()
         self._frame = self.frame(time.time())
         self._new_frame.set()
-        pause = max(FRAME_SECONDS, SHARE * (time.perf_counter() - began))
+        pause = max(FRAME_SECONDS, self._rest(began))
         self._timer = asyncio.get_running_loop().call_later(pause, self._tick)
 
+    def _rest(self, began: float) -> float:
+        """Seconds before the next frame, after one that began then."""
+        ended = time.perf_counter()
+        rest = SHARE * (ended - began)
+        self._free = ended + rest
+        return rest
+
     def _pressed(self, keys: list[str]) -> None:
-        rows = self._rows()
+        if len(keys) > MAX_KEYS:
+            return
+        rows = [key for key, _ in self._rows()]
         with_link = sum(followed.gone_since is None for followed in self._replicas.values()) + self._omitted
         if self._watched:  # nothing is in between
             with_link = 0
         for key in keys:
-            self._walk.press(key, [key for key, _ in rows], with_link)
+            self._walk.press(key, rows, with_link)
         self._refresh()
 
     def _refresh(self) -> None:
-        """Draw anew what is known."""
+        """Draw anew what is known, as soon as a frame may take the loop's time again."""
+        if self._redrawing is None:
+            pause = max(0.0, self._free - time.perf_counter())
+            self._redrawing = asyncio.get_running_loop().call_later(pause, self._redraw)
+
+    def _redraw(self) -> None:
+        self._redrawing = None
+        began = time.perf_counter()
         self._frame = self._picture(time.time())
         self._new_frame.set()
+        self._rest(began)
 
     def frame(self, now: float) -> Frame:
         """Take the current figures of all connections. now: seconds since the epoch."""
@@ -363,6 +387,8 @@ class LiveView:
             self._sampled = now
             for followed in self._replicas.values():
                 followed.sample(now)
+        if self._keys is not None:
+            self._ranked = self._keys.ranking()
         return self._picture(now)
 
     def _rows(self) -> list[tuple[_Key, Followed | LinkStatus]]:
@@ -426,7 +452,7 @@ class LiveView:
             up=now - self._started,
             lines=lines,
             rankings=(
-                *(() if self._keys is None else (self._keys.ranking(),)),
+                *(() if self._ranked is None else (self._ranked,)),
                 _ranking("commands by count", self._by_count),
                 _ranking("commands by bytes", self._by_bytes, of_bytes=True),
             ),

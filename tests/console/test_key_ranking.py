@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tap.console.key_ranking import ROWS, KeyRanking
+import random
+
+from tap.console.key_ranking import MAX_NODES, ROWS, KeyRanking
 from tap.replication.head_samples import HeadSamples
 from tap.replication.heads import Head
 
@@ -61,3 +63,11 @@ def test_there_are_only_so_many_rows() -> None:
 def test_before_the_first_command_there_are_none() -> None:
     ranking = KeyRanking(HeadSamples())
     assert (ranking.ranking().total, ranking.ranking().first) == (0, ())
+
+
+def test_keys_without_any_pattern_cost_a_frame_little() -> None:
+    """Hashes as keys fill the tree; the event loop waits while it is ranked, and while it is made coarser."""
+    dice = random.Random(3)
+    _, ranking = taken([(0, 100, 0, "SET", (dice.randbytes(dice.randrange(200)),), ()) for _ in range(50_000)])
+    assert MAX_NODES / 4 < len(ranking._groups) < MAX_NODES * 1.1
+    assert len(ranking.ranking().first) <= ROWS

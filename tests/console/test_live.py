@@ -23,10 +23,11 @@ from tap.bus import Told
 from tap.console.key_ranking import KeyRanking
 from tap.console.keyboard import Keyboard
 from tap.console.live import MAX_CONNECTIONS, MAX_REPLICAS, LiveView
-from tap.console.picture import EVENTS, FAULTS, LINK
+from tap.console.picture import EVENTS, FAULTS, LINK, Frame
 from tap.console.terminal import Terminal
 from tap.replication import events
 from tap.replication.events import Role
+from tap.replication.head_samples import HeadSamples
 from tests.console.telling import COMMANDS, FULL, ID, drawn, told, verdict
 from tests.planted import made
 from tests.support import WITHIN, Servers, TapThread, client, is_up, level, master_offset, wait_inside, wait_until
@@ -397,5 +398,49 @@ def test_an_onlooker_is_shown_without_routes_and_ends_without_a_question() -> No
     assert "port 6379 on eth0" in text
     assert "no replica yet; one is seen when it acknowledges" in text
     view(told(FULL))
-    view._pressed(["q"])
+
+    async def press() -> None:
+        view._pressed(["q"])
+
+    asyncio.run(press())
     assert ended
+
+
+def test_a_pasted_text_neither_costs_the_loop_much_nor_ends_the_tap() -> None:
+    """A megabyte comes as hundreds of reads; frames for it take their share of the loop's time, as all others do."""
+    ended: list[str] = []
+    view = LiveView(nothing(), Terminal(width=80, height=24, file=io.StringIO()), lambda: ended.append("ended"))
+    drawings: list[float] = []
+    picture = view._picture
+
+    def slow(now: float) -> Frame:
+        drawings.append(now)
+        time.sleep(0.01)
+        return picture(now)
+
+    view._picture = slow  # type: ignore[method-assign]
+
+    async def paste() -> None:
+        for _ in range(300):
+            view._pressed(list("quick q") * 500)
+            await asyncio.sleep(0)
+        assert view._redrawing is None
+        for _ in range(300):
+            view._pressed(["down"])
+            await asyncio.sleep(0)
+        assert len(drawings) <= 2
+        await wait_inside(lambda: len(drawings) == 2)
+        assert view._redrawing is None
+
+    asyncio.run(paste())
+    assert not ended
+
+
+def test_keys_do_not_rank_anew() -> None:
+    samples = HeadSamples()
+    view = LiveView(nothing(), Terminal(width=80, height=24, file=io.StringIO()), keys=KeyRanking(samples))
+    assert samples.take is not None
+    view.frame(1.0)
+    samples.take([(0, 100, 0, "SET", (b"a:1",), ())])
+    assert view._picture(1.1).rankings[0].total == 0
+    assert view.frame(1.5).rankings[0].total == 100
