@@ -20,14 +20,13 @@ from tap.recording.copying import MARK_EVERY, Marks, copy_stream
 from tap.recording.history import Chapter, Index, Rdb, Stretch, index
 from tap.replication import events
 from tests.conftest import need
-from tests.recording.hand_made import Story
+from tests.recording.hand_made import FULL, RDB, SET, Story, ack
 from tests.recording.support import config
 from tests.recording.test_player import stands
 from tests.recording.wires import Wire, as_packets, copied, reading, reading_file
-from tests.relay.wire import command
+from tests.relay.wire import BASE, REPLID, command
 from tests.support import Capture, Servers, TapThread, captures, client, follow, is_up, level, wait_until
 
-SET = command("SET", "a", "1")
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 
 
@@ -191,6 +190,51 @@ def test_a_stream_of_which_nothing_was_understood_counts_only_if_it_has_a_place(
     parts = found.unplaced if offset is None else found.stretches
     assert [(one.link, one.number, one.start, one.offset) for one in parts] == [("main", 4, 100, offset or 0)] * count
     assert len(found.unplaced) + len(found.stretches) == count
+
+
+@pytest.mark.parametrize("lost", [0, 50])
+def test_an_index_has_the_places_and_the_times_of_a_whole_rdb_and_of_its_stream(lost: int) -> None:
+    found = Index()
+    story = Story(watch=found)
+    story.open()
+    story.send(0, command("PSYNC", "?", "-1"))
+    head = FULL + b"$%d\r\n" % len(RDB)
+    story.send(1, head + RDB[:100])
+    story.lose(1, lost)
+    story.send(1, RDB[100 + lost :] + SET)
+    story.send(0, ack(BASE), after=2)
+    story.send(1, SET, after=1)
+    story.send(0, ack(BASE + 2 * len(SET)))
+    assert (found.rdbs, found.stretches) == ([], [])
+    story.player.close()
+    name, end, millisecond = "127.0.0.1:6379", len(head + RDB), 10**6
+    begins, last = 10**18 + 5 * millisecond, 10**18 + 3006 * millisecond
+    rdb_ended = begins + millisecond
+    whole = Rdb(name, 1, len(head), end, REPLID, BASE, begins, rdb_ended, 1)
+    assert found.rdbs == ([] if lost else [whole])
+    (one,) = found.stretches
+    stream = Stretch(name, 1, end, end + 2 * len(SET), REPLID, BASE, one.db, one.began, last, 1)
+    assert one == stream
+    assert lost or one.began == rdb_ended
+    assert (found.unplaced, found.links) == ([], [name])
+    assert [(chapter.link, chapter.end) for chapter in found.chapters()] == [(name, BASE + 2 * len(SET))] * (not lost)
+
+
+def test_a_link_or_a_connection_of_a_stream_without_a_place_can_be_selected() -> None:
+    lone = dataclasses.replace(stretch(1, 0, 50, ""), is_placed=False, number=7)
+    found = Index(unplaced=[lone])
+    assert found.links == ["main"]
+    for name, count in (("main", 1), ("main/7", 1), ("main/1", 0), ("other", 0)):
+        assert len(found.of(name).unplaced) == count
+    placed = Index(stretches=[dataclasses.replace(stretch(1, 0, 50), link="other", number=7)], unplaced=[lone])
+    assert placed.links == ["other"]
+    assert [len(placed.of(name).stretches) for name in ("other", "other/7", "other/1", "main")] == [1, 1, 0, 0]
+
+
+def test_a_chapter_without_a_stream_is_of_its_rdbs_link_and_ends_with_it() -> None:
+    (chapter,) = made(rdb(1, 10)).chapters()
+    assert (chapter.link, chapter.end, chapter.ended, chapter.replids) == ("main", 10, 10, {A})
+    assert made(rdb(1, 10)).of("main/0").chapters() == [chapter]
 
 
 # ---- real recordings ----

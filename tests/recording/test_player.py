@@ -11,7 +11,6 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,22 +18,18 @@ from hypothesis import strategies as st
 
 from tap.bus import Told
 from tap.capture.pcapng import Packet
-from tap.capture.segments import SYN
 from tap.recording.comments import LinkState, rdb_omitted_json, state_json, told_json
-from tap.recording.missing import Missing
 from tap.recording.player import Player
 from tap.recording.reader import MAX_KINDS, nothing, play
 from tap.replication import events
 from tap.replication.conversation import Conversation
-from tap.replication.events import Role, Side
-from tap.replication.head_samples import HeadSamples
+from tap.replication.events import Side
 from tap.replication.standing import Standing
 from tests.conftest import need
 from tests.recording.frames import ethernet, frame, gre, ipv4, pieces, udp, vxlan
-from tests.recording.hand_made import Story
 from tests.recording.support import comments, config, exchange, listening, segment
 from tests.recording.wires import STREAM, Wire, as_packets, file, of, replayed, same, streamed, told
-from tests.relay.wire import BASE, GRANT, REPLID, asks, command
+from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import ROOT, Capture, Play, Servers, TapThread, captures, client, follow, is_up, level, wait_until
 
 ACK = command("REPLCONF", "ACK", str(BASE))
@@ -412,127 +407,6 @@ def test_a_tcpdump_of_the_same_link_gives_the_same_commands_and_offsets(tmp_path
     seen = commands_of(theirs)
     assert len(recorded) > 2000
     assert seen == recorded == [(one.offset, one.name, one.args) for one in tap.events(events.Command)]
-
-
-# ---- what the conversations are given, and how their connections are counted ----
-
-
-def test_a_packet_with_an_earlier_time_than_the_one_before_counts_as_of_that_time() -> None:
-    story = Story()
-    story.open()
-    story.send(0, asks(BASE))
-    story.send(1, GRANT + SET_A)
-    story.send(1, SET_A, after=-0.002)
-    story.send(1, SET_A, after=0.005)
-    times = [round((one.time - 10**9) * 1000) for one in story.heard if isinstance(one.event, events.Command)]
-    assert times == [5, 5, 8]
-
-
-def test_after_a_rest_the_clock_of_the_packets_counts_again() -> None:
-    story = Story()
-    story.open()
-    story.send(0, asks(BASE))
-    story.send(1, GRANT + SET_A)
-    story.player.rest(0.3)
-    story.send(1, SET_A, after=0.1)
-    assert round((story.heard[-1].time - 10**9) * 1000) == 105
-    assert story.of(events.Command)[-1].start == len(GRANT) + SIZE
-
-
-def test_connections_without_a_number_of_a_tap_get_the_next_ones() -> None:
-    first = Story()
-    for port, number in ((50001, 7), (50002, None), (50003, 3), (50004, None)):
-        story = Story(beside=first, port=port)
-        opened = Told(1.0, "main", number or 0, "", events.LinkOpened(peer="a:1", master="b:2"))
-        story.send(0, flags=SYN, said=[] if number is None else [told_json(opened)])
-        story.send(1, flags=SYN)
-        story.send(0, asks(BASE))
-        story.send(1, GRANT)
-    assert [link.number for link in first.player.links] == [7, 8, 3, 10]
-    player = first.player
-    assert (player.connections, player.recorded, player.replicating) == (4, 2, 4)
-    assert [player.find(number) is None for number in (7, 8, 3, 10, 9, 1)] == [False, False, False, False, True, True]
-
-
-def test_an_ordinary_connection_that_a_tap_recorded_is_one_without_replicating() -> None:
-    story = Story(is_ours=True)
-    story.send(0, command("GET", "a"))
-    story.send(1, b"$-1\r\n")
-    story.player.close()
-    assert (story.player.connections, story.player.recorded, story.player.replicating) == (1, 1, 0)
-    assert [(one.name, one.role) for one in story.ends] == [("main", Role.ORDINARY)]
-
-
-def test_a_gap_of_a_connection_of_which_nothing_else_is_there_is_missing() -> None:
-    lost = events.RecordingGap(start=10, end=60, side=Side.REPLICA, bytes=50, from_offset=3, to_offset=53)
-    story = Story()
-    story.open(is_seen=False)
-    story.send(1, flags=0, said=[told_json(Told(1.5, "other", 9, "", lost))])
-    story.player.close()
-    assert story.of(events.RecordingGap) == [lost]
-    assert story.player.account.missing == [
-        Missing(
-            cause="gap", link="other", connection=9, side=Side.REPLICA, start=10, end=60, lost_bytes=50, is_rdb=False,
-            replid=None, from_offset=3, to_offset=53, since=1.5, until=1.5, reason="",
-        )
-    ]  # fmt: skip
-
-
-def test_tls_is_reported_with_the_first_state_that_says_it_and_not_again() -> None:
-    secured = events.Secured(side=Side.MASTER, version="TLSv1.3", cipher="c", certificate=None, verified=False)
-    stopped = events.RecordingStopped(text="full")
-    said = tuple(Told(1.0, "main", 4, "r", event).as_dict() for event in (secured, stopped))
-    first, second = (dataclasses.replace(one, said=said) for one in (stands(4, 100, 5000), stands(4, 100, 5000)))
-    story = Story()
-    story.open(is_seen=False)
-    for one in (first, second):
-        story.send(0, said=[state_json(one)])
-    assert story.of(events.Secured) == [secured]
-    assert story.of(events.RecordingStopped) == []
-
-
-def test_events_are_made_as_they_are_wanted() -> None:
-    data = b"REDIS0011\xfe\x00\x00\x03key\x05value\xff" + bytes(8)
-    samples = HeadSamples()
-    heard = {}
-    wanted: dict[str, dict[str, Any]] = {
-        "all": {},
-        "keys": {"every_key": True, "samples": samples},
-        "short": {"max_command": SIZE},
-        "few": {"wants": lambda kind: kind is not events.Command},
-    }
-    for name, options in wanted.items():
-        story = Story(**options)
-        story.open()
-        story.send(0, command("PSYNC", "?", "-1"))
-        story.send(1, b"+FULLRESYNC %s %d\r\n$%d\r\n" % (ID.encode(), BASE, len(data)) + data)
-        story.send(0, ACK)
-        story.send(1, SET_A + command("SET", "b", "22"))
-        (link,) = story.player.links
-        assert link.conversation.samples is (samples if name == "keys" else None)
-        omitted = [one.omitted_bytes > 0 for one in story.of(events.Command)]
-        heard[name] = len(story.of(events.RdbKey)), omitted
-    assert heard == {
-        "all": (0, [False, False]),
-        "keys": (1, [False, False]),
-        "short": (0, [False, True]),
-        "few": (0, []),
-    }
-
-
-def test_a_history_that_goes_on_at_another_link_keeps_its_db_and_where_it_comes_from() -> None:
-    first = Story(is_ours=True)
-    first.send(0, asks(BASE))
-    first.send(1, GRANT + command("SELECT", "3") + SET_A)
-    offset = BASE + len(command("SELECT", "3")) + SIZE
-    second = Story(beside=first, port=50001)
-    second.open()
-    second.send(0, asks(offset))
-    grant = b"+CONTINUE %s\r\n" % ID.encode()
-    second.send(1, grant + SET_A)
-    resync = first.of(events.PartialResync)[-1]
-    assert (resync.replid, resync.previous_replid, resync.previous_link) == (ID, REPLID, "main")
-    assert first.places[-1] == (len(grant), offset + SIZE, 3)
 
 
 # ---- a file that begins with the states of its connections ----
