@@ -484,6 +484,58 @@ def test_adjacent_stretches_are_one() -> None:
     ]
 
 
+def test_bytes_of_another_link_are_joined_unless_each_link_counts_by_itself() -> None:
+    found = Account()
+    found.lacks(missing(2000, 2100))
+    found.read("other", 3, REPLID, 1500, 3000)
+
+    def every(link: str, connection: int) -> bool:
+        return True
+
+    assert found.lacking(joins=every) == []
+    assert found.lacking(joins=every, by_link=True) == found.missing
+    assert found.lines(joins=every) == []
+    assert found.lines(joins=every, by_link=True) == [str(found.missing[0])]
+    assert found.lines(lambda one: False) == []
+    found.read("main", 9, REPLID, 2000, 2100)
+    assert found.lacking(joins=every, by_link=True) == []
+
+
+def test_offsets_reach_from_the_first_byte_to_the_last_that_joined_connections_brought() -> None:
+    found = Account()
+    found.read("main", 1, REPLID, 500, 500)
+    assert found.offsets(lambda link, connection: True) is None
+    for number, (link, begin, end) in enumerate((("main", 700, 900), ("main", 100, 200), ("other", 50, 5000))):
+        found.read(link, number, (REPLID, OTHER)[number % 2], begin, end)
+    assert found.offsets(lambda link, connection: link == "main") == (100, 900)
+    assert found.offsets(lambda link, connection: True) == (50, 5000)
+    assert found.offsets(lambda link, connection: False) is None
+
+
+def test_only_gaps_of_one_kind_and_side_that_touch_become_one() -> None:
+    first = replace(missing(50, 60), start=50, end=60)
+    after = replace(missing(60, 75), start=60, end=75)
+    for other in (
+        replace(after, side=Side.REPLICA),
+        replace(after, is_rdb=True),
+        replace(after, cause="unread", reason="odd"),
+        replace(after, connection=2),
+        replace(after, link="other"),
+        replace(after, start=61),
+    ):
+        found = Account()
+        found.lacks(first)
+        found.lacks(other)
+        assert found.missing == [first, other]
+    for before, later in ((None, REPLID), (REPLID, None), (REPLID, OTHER)):
+        found = Account()
+        found.lacks(replace(first, replid=before, from_offset=None))
+        found.lacks(replace(after, replid=later, until=1005.0, lost_bytes=3))
+        (one,) = found.missing
+        expected = replace(first, replid=REPLID, from_offset=None, to_offset=75, end=75, until=1005.0, lost_bytes=13)
+        assert one == expected
+
+
 def test_a_remark_is_kept_once() -> None:
     player = Player(lambda told: None)
     for _ in range(2):
