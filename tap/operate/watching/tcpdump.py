@@ -15,7 +15,7 @@ import shlex
 import shutil
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from tap.capture.content import GoesOn
@@ -33,6 +33,7 @@ START_SECONDS = 10.0
 END_SECONDS = 0.5
 LAST_SECONDS = 0.1  # for tcpdump to take what is in the kernel, which is lost with its end
 LAST_LINES = 5
+MAX_LINE = 1000  # bytes of what it says; the rest of a longer line is passed over
 
 _STATISTICS = getattr(signal, "SIGINFO", signal.SIGUSR1)  # SIGINFO where the system has it: BSD and macOS
 _DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
@@ -89,6 +90,7 @@ class Tcpdump:
                 f"a capture in from a machine that has it: ssh HOST {self._by_hand} | redis-tap watch -"
             )
         reading, writing = os.pipe()
+        words, saying = os.pipe()
         try:
             widen(reading)
             # In a session of its own: Ctrl-C is for this process, which ends tcpdump and reads what it still has.
@@ -96,26 +98,30 @@ class Tcpdump:
                 *self.arguments,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writing,
-                stderr=asyncio.subprocess.PIPE,
+                stderr=saying,
                 start_new_session=True,
             )
         except BaseException:
             os.close(reading)
+            os.close(words)
             raise
         finally:
             os.close(writing)
+            os.close(saying)
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, PRIORITY)
         self._pipe = os.fdopen(reading, "rb", buffering=0)
-        self._listener = asyncio.create_task(self._listen(self._process), name=PROGRAM)
+        said = _Said(self._take)
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: said, os.fdopen(words, "rb", buffering=0))
+        self._listener = asyncio.create_task(self._listen(self._process, pipe, said), name=PROGRAM)
         waiting = asyncio.create_task(self._listens.wait(), name=f"{PROGRAM} begins")
         await asyncio.wait({waiting, self._listener}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if not self._listens.is_set():
-            said = " ".join(self._said) or "it says nothing"
+            why = self._last_words
             await self.stop()
             self._pipe.close()
-            raise EnvironmentFailure(self._why_not(said))
+            raise EnvironmentFailure(self._why_not(why))
 
     def packets(self, problems: list[str], goes_on: GoesOn) -> Iterator[Packet]:
         """The packets, until it ends."""
@@ -134,7 +140,7 @@ class Tcpdump:
         if self._is_stopped or self._listener is None:
             return ""
         await asyncio.wait({self._listener}, timeout=END_SECONDS)
-        return f"{PROGRAM} has ended: {' '.join(self._said) or 'it says nothing'}"
+        return f"{PROGRAM} has ended: {self._last_words}"
 
     async def stop(self) -> None:
         """End it. What it has captured by then comes out of packets()."""
@@ -152,19 +158,30 @@ class Tcpdump:
             self._listener.cancel()
             await asyncio.wait({self._listener}, timeout=END_SECONDS)
 
-    async def _listen(self, process: asyncio.subprocess.Process) -> None:
-        """Read what it says, to its end."""
-        assert process.stderr is not None
-        async for line in process.stderr:
-            text = line.decode(errors="replace").strip().removeprefix(f"{PROGRAM}: ")
-            found = _DROPPED.search(text)
-            if found:
-                self.lost = max(self.lost, int(found[1]))
-            elif text.startswith("listening on"):
-                self._listens.set()
-            elif text and not re.match(r"\d+ packets|data link type", text):
-                self._said.append(text)
-        await process.wait()
+    async def _listen(self, process: asyncio.subprocess.Process, pipe: asyncio.ReadTransport, said: _Said) -> None:
+        """Wait for its end, and for the end of what it says: a child of its own may keep the pipe open."""
+        try:
+            await process.wait()
+            await asyncio.wait({said.ended}, timeout=END_SECONDS / 2)
+        finally:
+            pipe.close()
+
+    def _take(self, line: bytes) -> None:
+        text = line.decode(errors="replace").strip().removeprefix(f"{PROGRAM}: ")
+        found = _DROPPED.search(text)
+        if found:
+            self.lost = max(self.lost, int(found[1]))
+        elif text.startswith("listening on"):
+            self._listens.set()
+        elif text and not re.match(r"\d+ packets|data link type", text):
+            self._said.append(text)
+
+    @property
+    def _last_words(self) -> str:
+        if self._said:
+            return " ".join(self._said)
+        number = 0 if self._process is None or self._process.returncode is None else -self._process.returncode
+        return f"it was killed by {signal.Signals(number).name}" if number > 0 else "it says nothing"
 
     @property
     def _by_hand(self) -> str:
@@ -179,3 +196,25 @@ class Tcpdump:
             f"{text}: run this with sudo; or allow it for good, sudo setcap cap_net_raw,cap_net_admin=eip {program}; or "
             f"let only {PROGRAM} be privileged: sudo {self._by_hand} | redis-tap watch -"
         )
+
+
+class _Said(asyncio.Protocol):
+    """The lines that come out of a pipe, cut to MAX_LINE. ended: done once there are no more."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        self._take = take
+        self._line = b""
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        *lines, begun = data.split(b"\n")
+        for line in lines:
+            self._take((self._line + line)[:MAX_LINE])
+            self._line = b""
+        self._line = (self._line + begun)[:MAX_LINE]
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._line:
+            self._take(self._line)
+        if not self.ended.done():
+            self.ended.set_result(None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +139,42 @@ def test_one_that_does_not_end_is_killed(stand_in: Stand, monkeypatch: pytest.Mo
     asyncio.run(ended())
 
 
+def test_much_that_it_says_at_once_neither_stops_it_nor_fills_the_memory(stand_in: Stand) -> None:
+    much = "head -c 300000 /dev/zero | tr '\\0' x >&2"
+    stand_in(
+        f"echo 'tcpdump: listening on lo' >&2; {much}; echo >&2; {much}; echo ' 7 packets dropped by kernel' >&2; exit 1"
+    )
+
+    async def why() -> str:
+        one = Tcpdump("lo", [6379])
+        await one.start()
+        assert await asyncio.wait_for(read(one), WITHIN) == []
+        return await one.failure()
+
+    assert asyncio.run(why()) == f"tcpdump has ended: {'x' * tcpdump.MAX_LINE} {'x' * tcpdump.MAX_LINE}"
+    stand_in(f"{much}; exit 1")
+    with pytest.raises(EnvironmentFailure, match=r"does not capture on lo \(xxx"):
+        asyncio.run(Tcpdump("lo", [6379]).start())
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_child_of_its_own_that_stays_holds_up_nothing(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcpdump, "END_SECONDS", 0.2)
+    stand_in("sleep 3 >/dev/null & trap '' TERM; echo 'tcpdump: listening on lo' >&2; while :; do sleep 0.02; done")
+
+    async def ended() -> str:
+        one = Tcpdump("lo", [6379])
+        await one.start()
+        await one.stop()
+        assert await asyncio.wait_for(read(one), WITHIN) == []
+        return await one.failure()
+
+    began = time.monotonic()
+    assert asyncio.run(ended()) == ""
+    gc.collect()
+    assert time.monotonic() - began < 2
+
+
 def test_one_that_says_nothing_is_given_up(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcpdump, "START_SECONDS", 0.1)
     stand_in("exec sleep 60")
@@ -202,4 +240,4 @@ def test_the_real_one_that_is_killed_is_a_failure() -> None:
         assert await asyncio.wait_for(read(one), WITHIN) == []
         return await one.failure()
 
-    assert asyncio.run(killed()) == "tcpdump has ended: it says nothing"
+    assert asyncio.run(killed()) == "tcpdump has ended: it was killed by SIGKILL"
