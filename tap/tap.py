@@ -66,6 +66,22 @@ _HINTS = {
 }
 
 
+def recorder_of(config: Config, bus: Bus, clock: Callable[[], int] = time.time_ns) -> Recorder | None:
+    """The recorder that the configuration asks for, if any. clock: see Recorder."""
+    if config.record_to is None:
+        return None
+    return Recorder(
+        config.record_to,
+        bus,
+        sync=config.record_sync,
+        without_rdb=config.record_without_rdb,
+        rotate=Limits.parse(config.record_rotate),
+        keep=Limits.parse(config.record_keep),
+        redact=config.record_redact,
+        clock=clock,
+    )
+
+
 class Tap(OnlyAsync):
     """A tap, which runs inside one event loop, between __aenter__ and __aexit__:
 
@@ -103,17 +119,7 @@ class Tap(OnlyAsync):
         self._buffers = Buffers()
         self.listeners: list[Listener] = []
         self.loops = Loops(self._loaded, self._said)
-        self.recorder: Recorder | None = None
-        if config.record_to is not None:
-            self.recorder = Recorder(
-                config.record_to,
-                self.bus,
-                sync=config.record_sync,
-                without_rdb=config.record_without_rdb,
-                rotate=Limits.parse(config.record_rotate),
-                keep=Limits.parse(config.record_keep),
-                redact=config.record_redact,
-            )
+        self.recorder = recorder_of(config, self.bus)
         self._has_begun = False
         self.most_connections = config.max_connections  # lowered at the start if the limit of open files requires it
         self._ticker: asyncio.TimerHandle | None = None

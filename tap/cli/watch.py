@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from tap.cli.ending import endings
+from tap.cli.hangup import Hangup
 from tap.cli.options import given, takes
 from tap.cli.ui import chosen, lines_shown, live_shown
 from tap.config import LinkConfig
@@ -24,7 +26,7 @@ from tap.console.sentences import sentence
 from tap.console.stderr import say
 from tap.console.terminal import Terminal
 from tap.console.trouble import LoopTrouble
-from tap.errors import ConfigError, RecordingError
+from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.key_groups import patterns
 from tap.operate.watching.capture_file import CaptureFile
 from tap.operate.watching.onlooker import Onlooker, watched_link
@@ -43,7 +45,6 @@ _OF_TAP = {
     "keylog": _NO_KEYS,
     "opaque": "watch has nothing to do but to parse",
 }
-_RECORDING = ("record_to", "record_rotate", "record_keep", "record_sync", "record_without_rdb", "record_redact")
 REFUSED = {
     **{
         one.name: _NO_KEYS if one.option.topic == "tls" else _NO_SOCKET
@@ -51,7 +52,6 @@ REFUSED = {
         if one.option.on_command_line
     },
     **_OF_TAP,
-    **dict.fromkeys(_RECORDING, "watch does not record; tcpdump -w does, and redis-tap show reads that"),
 }
 
 
@@ -111,6 +111,7 @@ async def _run(source: Tcpdump | CaptureFile, config: Config, console: Terminal)
     for number in endings():
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(LoopTrouble(say))
+    hangup: Hangup | None = None
     watching = sentence(Watching(source=source.name, ports=source.ports)) or ""
     notices: list[Callable[[str], None]] = [say]
     onlooker = Onlooker(source, config, notice=lambda text: notices[-1](text))
@@ -119,6 +120,10 @@ async def _run(source: Tcpdump | CaptureFile, config: Config, console: Terminal)
     with contextlib.ExitStack() as viewers:
         lines = None if config.ui == "live" else viewers.enter_context(lines_shown(onlooker.bus, config.ui))
         async with onlooker:
+            recorder = onlooker.recorder
+            if recorder is not None and signal.SIGHUP in endings():
+                hangup = Hangup(stop.set, recorder.rotate)
+                loop.add_signal_handler(signal.SIGHUP, hangup)
             if config.ui == "live":
                 view = LiveView(onlooker, console, stop.set, watched=watching, keys=keys)
                 viewers.enter_context(live_shown(view, onlooker.bus))
@@ -127,9 +132,14 @@ async def _run(source: Tcpdump | CaptureFile, config: Config, console: Terminal)
                 say(f"{watching}; nothing passes through")
             await _until(onlooker, stop, config.duration, lines)
             await onlooker.close()  # before the viewers go: they report the end, too
+    if hangup is not None and hangup.has_ended:
+        raise typer.Exit(128 + signal.SIGHUP)
     for told in onlooker.loops.verdicts:
         say(f"link {told.link}, replica {told.replica}: {sentence(told.event)}")
     say(*onlooker.remarks)
+    if recorder is not None and recorder.trouble:
+        say(*onlooker.lacks)
+        raise EnvironmentFailure(f"{recorder.path}: {recorder.trouble_so_far}")
     if onlooker.lacks:
         raise RecordingError(*onlooker.lacks)
 

@@ -3,6 +3,7 @@
     recorder               begins and ends the recording of a tap and, by time, its next file
     filling                the packets of all connections for the current file; begins the next one when it is full
     recorded_connection    which bytes of one connection are kept
+    watched_connection     the same for a connection that is read from a capture
     master_secrets         the passwords among them that the master sends
     intake                 the path of ordinary reads (compiled)
     writer                 the thread that waits for the disk

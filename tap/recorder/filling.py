@@ -13,7 +13,6 @@ Gathering.limit combines the two into one number, which the compiled path of a c
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -48,9 +47,16 @@ class Filling:
     """room: bytes that the queue can take beside those that may gather. sources: the connections that are recorded."""
 
     def __init__(
-        self, sources: Callable[[], Iterable[PacketSource]], begun: Callable[[], None], troubled: Callable[[str], None]
+        self,
+        sources: Callable[[], Iterable[PacketSource]],
+        begun: Callable[[], None],
+        troubled: Callable[[str], None],
+        clock: Callable[[], int],
     ) -> None:
-        """begun: called when the next file has begun. troubled: called once when the disk falls too far behind."""
+        """begun: called when the next file has begun. troubled: called once when the disk falls too far behind. clock:
+        nanoseconds since the epoch.
+        """
+        self.clock = clock
         self.gathering = Gathering(self.pass_on)
         self.room = 0
         self._sources = sources
@@ -150,7 +156,7 @@ class Filling:
     def finish(self) -> None:
         """Give everything to the writer, the last comments included."""
         if self._comments and self._last is not None:
-            self.packet(self._last, time.time_ns(), REPLICA, 0)
+            self.packet(self._last, self.clock(), REPLICA, 0)
         self._speak()
         self.pass_on()
 
@@ -171,7 +177,7 @@ class Filling:
         while self._spoken:
             source = self._spoken.pop()
             if source.tcp is not None:
-                self.packet(source, time.time_ns(), REPLICA, 0)
+                self.packet(source, self.clock(), REPLICA, 0)
 
     def _set_limit(self) -> None:
         """Set how much may gather before a connection has to ask."""

@@ -63,6 +63,10 @@ class Intake:
         """Number of bytes received from a side."""
         return self._received[number]
 
+    def move(self, number: cython.int, position: cython.longlong) -> None:
+        """Set the number of bytes received from a side."""
+        self._received[number] = position
+
     def ask(self) -> None:
         """Pass the next bytes of either side to take()."""
         self._is_plain[0] = self._is_plain[1] = False

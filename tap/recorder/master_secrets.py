@@ -44,10 +44,11 @@ class MasterSecrets:
         """The next bytes will be missing."""
         self._replies.lost()
 
-    def forget_commands(self) -> None:
-        """The bytes of the noted commands are missing."""
+    def forget_commands(self, until: int) -> None:
+        """The bytes before this position are missing, and noted commands with them."""
         self._command = None
-        self._commands.clear()
+        while self._commands and self._commands[0][0] < until:
+            self._commands.popleft()
 
     def mask(self, data: memoryview, position: int) -> bytes | memoryview:
         """The bytes with passwords replaced. position: of the first byte."""

@@ -7,7 +7,6 @@ thread only has to write.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -79,7 +78,7 @@ class RecordedConnection(Intake):
         self._said: list[Told] = []  # resyncs reported meanwhile
         self._secured: list[Told] = []  # one event for each leg that speaks TLS
         self._link_opened: events.LinkOpened
-        self._opened = time.time_ns()
+        self._opened = self._now()
         self._replica = replica
         self._tap = tap
         self._master = tap
@@ -91,10 +90,14 @@ class RecordedConnection(Intake):
         self._is_ended = [False, False]
         self.comments: list[str] = []  # for its next packet
 
+    def _now(self) -> int:
+        """Nanoseconds since the epoch."""
+        return self._filling.clock()
+
     # ---- the relay calls ----
 
     def dialled(self, master: tuple[str, int] | None) -> None:
-        now = time.time_ns()
+        now = self._now()
         self._open(now, master or self._tap)
         self._filling.packet(self, now, MASTER, SYN)
         self._filling.packet(self, now, REPLICA, 0)
@@ -126,7 +129,7 @@ class RecordedConnection(Intake):
         elif self._gaps[number] is not None:
             self._tell_gap(number, begin)
         if self._keeps_all:
-            self._put(number, time.time_ns(), data, begin)
+            self._put(number, self._now(), data, begin)
         else:
             self._keep(number, data, begin, may_end_file=may_end_file)
         if self._gaps[MASTER] is not None and self._is_between_commands:  # it can end without bytes of the master
@@ -158,7 +161,7 @@ class RecordedConnection(Intake):
 
         may_end_file: the conversation has received exactly these bytes.
         """
-        filling, now, hidden = self._filling, time.time_ns(), 0
+        filling, now, hidden = self._filling, self._now(), 0
         is_full = may_end_file and filling.is_file_full(len(data))
         if self._redaction is not None and number == MASTER:
             hidden = self._redaction.hidden(begin, begin + len(data)) - begin
@@ -228,6 +231,10 @@ class RecordedConnection(Intake):
 
     # ---- the state of the connection ----
 
+    def keeps(self, event: Event) -> bool:
+        """Whether an event of this connection that recordings keep becomes a comment."""
+        return True
+
     def heard(self, told: Told) -> None:
         """Take an event of this connection that the recording keeps."""
         if isinstance(told.event, events.LinkOpened):
@@ -285,7 +292,7 @@ class RecordedConnection(Intake):
 
     def _resume(self, at: int) -> None:
         """Keep everything from this position on: report what is missing before it, and state where the connection is."""
-        now = time.time_ns()
+        now = self._now()
         self._tell_gap(REPLICA, self.position(REPLICA))
         self._tell_gap(MASTER, at)
         if self._redaction is not None:
@@ -317,12 +324,14 @@ class RecordedConnection(Intake):
             if conversation.rdb_end is not None:
                 self._tell_omitted()  # before the replica acknowledges the RDB
         if end > last:
+            self._tell_omitted()  # the RDB may have ended earlier than was known then
             self._take(MASTER, data[last - begin :], last)
 
-    def _skip(self, number: int, count: int) -> None:
+    def _skip(self, number: int, count: int, until: int) -> None:
+        """Leave out *count* bytes of a side; *until*: the position after them."""
         if number == MASTER:
             self._flush_redaction()
-            self._secrets.forget_commands()
+            self._secrets.forget_commands(until)
         if self.tcp is not None:
             self.tcp.skip(number, count)
 
@@ -332,13 +341,13 @@ class RecordedConnection(Intake):
             return
         start, end = self._omitted
         self._omitted = None
-        self._skip(MASTER, end - start)
+        self._skip(MASTER, end - start, end)
         self._filling.say(self, rdb_omitted_json(start, end))
 
     def _tell_gap(self, number: int, end: int) -> None:
         start, self._gaps[number] = self._gaps[number], None
         if start is not None and start < end:
-            self._skip(number, end - start)
+            self._skip(number, end - start, end)
             self._report(self, self.gap(number, start, end))
 
     def gap(self, number: int, start: int, end: int) -> events.RecordingGap:
@@ -353,7 +362,7 @@ class RecordedConnection(Intake):
 
     def told(self, event: Event) -> Told:
         """An event of this link, now."""
-        return Told(time.time(), self.link, self.conversation.connection, self.conversation.replica, event)
+        return Told(self._now() / 1e9, self.link, self.conversation.connection, self.conversation.replica, event)
 
     # ---- its TCP connection ----
 
@@ -370,14 +379,14 @@ class RecordedConnection(Intake):
     def _flush_redaction(self) -> None:
         """Write the master's bytes that redaction still holds: nothing follows them."""
         if self._redaction is not None and (data := self._redaction.flush()):
-            self._filling.packet(self, time.time_ns(), MASTER, PUSH, data)
+            self._filling.packet(self, self._now(), MASTER, PUSH, data)
 
     def _end(self, number: int, flag: int) -> None:
         if self.tcp is None or self._is_ended[number]:
             return
         if number == MASTER or flag == RST:
             self._flush_redaction()
-        self._filling.packet(self, time.time_ns(), number, flag)
+        self._filling.packet(self, self._now(), number, flag)
         self._is_ended[number] = True
         if flag == RST:
             self._is_ended = [True, True]
@@ -386,14 +395,14 @@ class RecordedConnection(Intake):
         """End both directions that no side has ended. how: as in events.LinkClosed."""
         is_reset = how != "fin"
         if self.tcp is None:  # the master was never reached
-            self._open(time.time_ns(), self._tap)
+            self._open(self._now(), self._tap)
             is_reset = True
         if is_reset:
             self._end(MASTER, RST)
         for number in (REPLICA, MASTER):
             self._end(number, FIN)
         if self.comments:
-            self._filling.packet(self, time.time_ns(), REPLICA, 0)
+            self._filling.packet(self, self._now(), REPLICA, 0)
 
     def restated(self, out: Blocks, packets: Sequence[Packet]) -> None:
         """Replace packets that could not be written: write what they hold besides data, and report the missing bytes."""

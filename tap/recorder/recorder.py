@@ -4,6 +4,7 @@ A connection through the tap becomes one TCP connection from the replica to its 
 worth keeping (KEPT) become packet comments, in the JSON of `--ui json`.
 
     recorded_connection.py  bytes of one connection → packets, without secrets
+    watched_connection.py   the same for bytes from a capture, of which some may be missing
     filling.py              packets of all connections → blocks; when a file is full; when the queue is
     writer.py               blocks → files, in a thread of its own
     recorder.py             begins and ends all that, and hears the bus
@@ -30,6 +31,7 @@ from tap.capture.rotation import Rotation, is_rotation
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recorder.filling import Filling
 from tap.recorder.recorded_connection import Keeps, RecordedConnection
+from tap.recorder.watched_connection import WatchedConnection
 from tap.recorder.writer import Sync, Writer
 from tap.recording import comments
 from tap.redaction.grammars import Redact
@@ -83,8 +85,13 @@ class Recorder:
         redact: Sequence[Redact] = (),
         rotate: Limits = Limits(),  # noqa: B008
         keep: Limits = Limits(),  # noqa: B008
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        """path: a new file; with rotate, the name from which those of the files are made; or a directory for them."""
+        """path: a new file; with rotate, the name from which those of the files are made; or a directory for them.
+
+        clock: nanoseconds since the epoch, for packets and gaps.
+        """
+        self._clock = clock
         self._first = path
         self._heading = pcapng.heading(pcapng.APPLICATION, comments.recording_json())
         self._rotation = Rotation(path, rotate, keep)
@@ -114,7 +121,7 @@ class Recorder:
         Raises ConfigError if it exists, EnvironmentFailure if it cannot be made.
         """
         self._loop = asyncio.get_running_loop()
-        self._filling = Filling(self._connections.values, self._begin_file, self._trouble)
+        self._filling = Filling(self._connections.values, self._begin_file, self._trouble, self._clock)
         try:
             if self._rotates:
                 self._rotation.look()
@@ -173,7 +180,7 @@ class Recorder:
             self._has_looked = True
             with contextlib.suppress(OSError):  # then the numbers begin with 1; no file is written over
                 self._rotation.look()
-        self._filling.next_file(time.time_ns())
+        self._filling.next_file(self._clock())
 
     def discard(self) -> None:
         """After close(), if the tap never ran: remove the file, so that the name is free again."""
@@ -194,15 +201,48 @@ class Recorder:
     def opened(
         self, link: str, conversation: Conversation, replica: tuple[str, int], tap: tuple[str, int]
     ) -> RecordedConnection | None:
-        if self._filling.is_overrun:
-            self._unrecorded.add(conversation.connection)
-            self.lost_links += 1
-            if self.lost_links == 1:
-                self._trouble("the disk takes nothing, and connections that come now are not recorded")
+        if self._is_overrun(conversation):
             return None
         recorded = RecordedConnection(self._filling, self._keeps, self._report, link, conversation, replica, tap)
         self._connections[conversation.connection] = recorded
         return recorded
+
+    def watched(
+        self,
+        link: str,
+        conversation: Conversation,
+        replica: tuple[str, int],
+        master: tuple[str, int],
+        opened: events.LinkOpened,
+        opened_at: int | None,
+    ) -> WatchedConnection | None:
+        """As opened(), of a connection that is read from a capture. opened_at: see WatchedConnection."""
+        if self._is_overrun(conversation):
+            return None
+        recorded = WatchedConnection(
+            self._filling,
+            self._keeps,
+            self._report,
+            self._bus.tell,
+            link,
+            conversation,
+            replica,
+            master,
+            opened,
+            opened_at,
+        )
+        self._connections[conversation.connection] = recorded
+        return recorded
+
+    def _is_overrun(self, conversation: Conversation) -> bool:
+        """Whether too much waits for the disk to record another connection."""
+        if not self._filling.is_overrun:
+            return False
+        self._unrecorded.add(conversation.connection)
+        self.lost_links += 1
+        if self.lost_links == 1:
+            self._trouble("the disk takes nothing, and connections that come now are not recorded")
+        return True
 
     def __call__(self, told: Told) -> None:
         event = told.event
@@ -226,7 +266,8 @@ class Recorder:
             link.settle(at_end=True)
         told = self._redacted(told)
         link.heard(told)
-        self._filling.say(link, comments.told_json(told))
+        if link.keeps(event):
+            self._filling.say(link, comments.told_json(told))
         if isinstance(event, events.LinkClosed):
             link.closed(event.how)
             del self._connections[told.connection]
@@ -236,8 +277,7 @@ class Recorder:
 
     def _report(self, connection: RecordedConnection, event: events.RecordingGap) -> None:
         self.lost_bytes += event.bytes
-        told = connection.told(event)
-        self._bus.publish(told.link, told.connection, told.replica, event)
+        self._bus.tell(connection.told(event))
 
     # ---- the writer calls ----
 

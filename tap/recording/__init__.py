@@ -24,6 +24,7 @@ Beside that way:
     missing, offset_spans     what could not be reported; which offsets were seen
     role_evidence             which end is the replica, without the beginning of the connection
     announcements             what comments say of a connection, kept until its packet comes
+    held_bytes                bytes that may be recorded, until the connection is known to replicate
     boundary                  where a command begins, in a stream whose start was not captured
     seen_commands             the same command on another connection
     ticking                   which connections need a tick of the clock

@@ -13,6 +13,7 @@ from tap.recording.batch import Batch
 from tap.recording.boundary import RequestFinder
 from tap.recording.comments import NOT_UNDERSTOOD, Comment, LinkState, OpeningComment
 from tap.recording.gap_tracker import GapTracker
+from tap.recording.held_bytes import HeldBytes
 from tap.recording.held_events import HeldEvents
 from tap.recording.link import Link
 from tap.recording.missing import Missing
@@ -54,6 +55,8 @@ class Played:
         self.name = str(master) if opened is None else opened.link
         self.number = player.number(None if opened is None else opened.connection)
         self._report = HeldEvents(player.tell, self._lacks_named, is_released=self.is_ours)
+        self._bytes = HeldBytes(self, player)
+        self.note = self._bytes.note
         self._announced = Announcements()
         self._rejoining: Rejoining | None = None
         self._acks: RequestFinder | None = None
@@ -218,7 +221,7 @@ class Played:
 
     def _is_replication(self) -> None:
         if not self._report.is_released:
-            self._report.release()
+            self._bytes.begin(self._report.release)
         self._player.replicating += 1
 
     def announce(self, said: Comment) -> None:
@@ -268,6 +271,7 @@ class Played:
         self._sides.reconsider(positions)
         self._report.forget()
         self._gaps.forget()
+        self._bytes.forget()
         self._rejoining = self._acks = None
 
     def _pass_on(self, end: int, data: bytes) -> None:
@@ -301,6 +305,7 @@ class Played:
             self._rejoining = Rejoining(begin)
             self._from_master(data)
             return
+        self._bytes.received(Side.MASTER, data)
         stream = self.conversation.stream
         if stream is not None and self._gaps.is_open(Side.MASTER) and stream.is_read:
             # The capture began inside a command, which has ended by now.
@@ -325,6 +330,7 @@ class Played:
         if stream is not None and self._rejoining is None and not self.is_ours:
             stream.compares_acks = not self.connection.lacks(self._sides.master)
         self.conversation.receive_from_replica(data, self._at)
+        self._bytes.received(Side.REPLICA, data)
         if not self.is_ours:
             self._place_by_acks()
         if self._rejoining is None and self.conversation.has_missed_rdb_end:
@@ -356,6 +362,7 @@ class Played:
             self._leave(conversation)
             self.conversation = self._player.conversation(self)
             self._stand_at(standing)
+            self._bytes.goes_on()
             self._acks = None  # the replica stands between two acknowledgements
 
     def _is_silent_or_streams(self) -> bool:
@@ -385,6 +392,7 @@ class Played:
         self._acks = self._acks or RequestFinder()
         if not self._report.is_released:
             self._is_replication()
+        self._bytes.goes_on()
         self._read(found.data)
 
     def _close_search(self) -> None:
@@ -566,6 +574,7 @@ class Played:
             return
         side = self._sides.side(item.side)
         how = "reset" if item.is_reset else "fin"
+        self._bytes.ended(side, how)
         if self._first_end is None:
             self._first_end = side, how, {one: self._at - heard for one, heard in self._heard.items()}
         if item.closed and not self.is_ours:
@@ -592,6 +601,7 @@ class Played:
         conversation.close()
         self._leave(conversation)
         self._gaps.close(conversation.from_master)
+        self._bytes.close(self._position, self._replica_position)
         if reports:
             assert self._first_end is not None
             by, how, silences = self._first_end

@@ -23,7 +23,7 @@ from tap.recording.comments import Comment, LinkState, parse
 from tap.recording.link import Link
 from tap.recording.missing import Account, Missing
 from tap.recording.played import Played, resume
-from tap.recording.playing import Connected
+from tap.recording.playing import Connected, Sinks
 from tap.recording.role_evidence import Missed
 from tap.recording.ticking import Ticking
 from tap.replication import events
@@ -46,7 +46,8 @@ class Player:
     every_command, every_key, max_command: see Conversation. at_once: report each command when it came. Otherwise it is
     reported after the start of its stream, as by the tap; beside an RDB on a connection of its own, that can be minutes
     later. ended: called with each connection that replicates, or that a tap recorded, once it has ended. until:
-    nanoseconds; later packets are ignored. wants: see Conversation.
+    nanoseconds; later packets are ignored. wants: see Conversation. sinks: take the bytes of connections that replicate,
+    except those that a tap recorded.
 
     connections: number of TCP connections. replicating, recorded: how many of them replicate, and how many a tap
     recorded. cuts: packets that were cut short. tls: connections that cannot be read. account: what was not reported.
@@ -66,6 +67,7 @@ class Player:
         until: int | None = None,
         wants: Callable[[type[events.Event]], bool] = lambda kind: True,
         samples: HeadSamples | None = None,
+        sinks: Sinks | None = None,
     ) -> None:
         self._tell = tell
         self._count = count
@@ -77,6 +79,7 @@ class Player:
         self._max_command = max_command
         self._wants = wants
         self._samples = samples
+        self.sinks = sinks
         self.at_once = at_once
         self._layers = Layers()
         self.cuts = CutPackets()
@@ -340,6 +343,8 @@ class Player:
             wants=self._wants,
         )
         conversation.samples = self._samples
+        if self.sinks is not None:
+            conversation.notices_secret = link.note
         # A tap reports acknowledgements ahead of the master; the recorded bytes may lack what the ACK is about. It also
         # reports that a replica has caught up; a recording does not say when the tap could not read.
         conversation.compares_acks = conversation.measures = not link.is_ours

@@ -8,13 +8,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import redis
 
 from tap.cli.watch import REFUSED
 from tests.cli.running import TAP
 from tests.cli.typed import tap
 from tests.operate.watching.watched import needs_tcpdump
 from tests.recording.wires import STREAM, file, streamed
-from tests.support import FIXTURES, WITHIN, Servers, is_up, wait_until
+from tests.support import FIXTURES, WITHIN, Servers, client, is_up, wait_until
 
 
 def watch(path: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
@@ -114,6 +115,54 @@ def test_a_signal_ends_it_and_tcpdump(number: signal.Signals, servers: Servers, 
     assert (process.returncode, err) == (0, "")
     assert {"watching", "full_resync", "rdb_finished"} <= seen
     assert not subprocess.run(["pgrep", "-f", f"tcpdump.*tcp port {master.port}$"], capture_output=True).stdout
+
+
+@needs_tcpdump
+def test_it_records_a_pair_that_it_watches(servers: Servers, any_server: str, tmp_path: Path) -> None:
+    secret = "s3cr3t-pa55"
+    master = servers.start(any_server, "requirepass", secret)
+    path = tmp_path / "one.pcapng"
+    words = [*TAP, "watch", "-i", "lo", "--port", str(master.port), "--ui", "json", "-w", str(path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "watching lo" in process.stderr.readline()
+        writer = redis.Redis(master.host, master.port, password=secret)
+        replica = servers.start(
+            any_server, "replicaof", f"{master.host} {master.port}", "masterauth", secret, "repl-diskless-sync-delay", "0"
+        )
+        wait_until(lambda: is_up(replica))
+        for number in range(100):
+            writer.set(f"key:{number}", "v" * number)
+        writer.config_set("requirepass", "another-pa55")
+        wait_until(lambda: client(replica).get("key:99") is not None)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=WITHIN)
+    assert (process.returncode, err) == (0, "")
+    held = path.read_bytes()
+    assert secret.encode() not in held
+    assert b"another-pa55" not in held
+    said = tap("show", str(path), "--format", "json", "--commands")
+    assert said.returncode == 0, said.stderr
+    events = [json.loads(line) for line in said.stdout.splitlines()]
+    assert {"link_opened", "full_resync", "rdb_finished", "stream_started"} <= {one["event"] for one in events}
+    keys = [one["args"][0] for one in events if one["event"] == "command" and one["name"] == "SET"]
+    assert keys == [f"key:{number}" for number in range(100)]
+
+
+def test_what_is_recorded_of_a_pipe_reads_as_the_capture(tmp_path: Path) -> None:
+    capture, path = FIXTURES / "captures" / "one-command-lost.pcap", tmp_path / "one.pcapng"
+    assert watch(capture, "--ui", "none", "-w", str(path)).returncode == 2
+    one, other = (tap("show", str(path), "--format", "json", "--commands") for path in (capture, path))
+    assert one.stdout.splitlines() == other.stdout.splitlines()
+    assert (one.returncode, other.returncode) == (2, 2)
+
+
+def test_a_file_that_exists_is_not_recorded_over(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    path.write_text("mine")
+    said = watch(FIXTURES / "captures" / "replica-whole.pcap", "--ui", "none", "-w", str(path))
+    assert (said.returncode, path.read_text()) == (2, "mine")
+    assert b"already exists" in said.stderr
 
 
 @needs_tcpdump

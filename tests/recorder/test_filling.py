@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -67,7 +68,9 @@ class Tap:
         self.troubles: list[str] = []
         self.disk = Disk()
         self.a, self.b = Connection(self.log, "a"), Connection(self.log, "b")
-        self.filling = Filling(lambda: (self.a, self.b), lambda: self.log.append("begun"), self.troubles.append)
+        self.filling = Filling(
+            lambda: (self.a, self.b), lambda: self.log.append("begun"), self.troubles.append, time.time_ns
+        )
         self.filling.write_to(cast(Writer, self.disk))
 
     def add(self, size: int, source: Connection | None = None) -> None:

@@ -18,6 +18,7 @@ class CaptureFile:
 
     ports: tuple[int, ...] = ()
     lost = 0
+    can_wait = True  # its writer waits, too, or counts what it drops
 
     def __init__(self, path: Path) -> None:
         """Raises ConfigError if there is no such file."""

@@ -29,10 +29,12 @@ from tap.operate.watching.packet_feed import PacketFeed
 from tap.operate.watching.silences import Silences
 from tap.recording.played import Played
 from tap.recording.player import Player
+from tap.recording.playing import BytesSink, Connected
 from tap.recording.reader import nothing
 from tap.replication import events
 from tap.replication.events import Event, Side
 from tap.status import AlertFigures, ConnectionStatus, LinkStatus, Status, connection_status, lag_of
+from tap.tap import recorder_of
 from tap.thresholds import Threshold
 from tap.url import Address
 from tap.verdict.alerts import Alerts
@@ -41,6 +43,7 @@ from tap.verdict.loops import Loops
 TICK_SECONDS = 0.1
 ASK_SECONDS = 1.0  # between two looks at what the kernel has dropped
 FINISH_SECONDS = 0.8  # for packets that were captured before the end
+MAX_WAITING_BYTES = 8 * 2**20  # that wait for the disk, before a capture that can wait has to
 NAME = "watch"  # of the link in the configuration; in events, as on a transparent link, it is the master's address
 
 
@@ -61,6 +64,9 @@ class CaptureSource(Protocol):
     def is_pipe(self) -> bool: ...
 
     @property
+    def can_wait(self) -> bool: ...
+
+    @property
     def lost(self) -> int: ...
 
     async def start(self) -> None: ...
@@ -77,7 +83,8 @@ class CaptureSource(Protocol):
 class Onlooker:
     """Watches one source between __aenter__ and __aexit__, inside one event loop. config: with the link watched_link().
 
-    bus, loops: as a tap's. lost_packets: dropped by the kernel. gaps, gap_bytes: RecordingGaps, and their bytes.
+    bus, loops, recorder: as a tap's. lost_packets: dropped by the kernel. gaps, gap_bytes: RecordingGaps, and
+    their bytes.
     """
 
     def __init__(
@@ -91,7 +98,7 @@ class Onlooker:
         """notice: called once, if connections cannot be read. Raises ConfigError for an impossible observer."""
         self.config = config
         self.bus = Bus()
-        self.recorder = None
+        self.recorder = recorder_of(config, self.bus, lambda: self._player.now or time.time_ns())
         self.loops = Loops(self._loaded)
         self.lost_packets = 0
         self.gaps = 0
@@ -104,6 +111,7 @@ class Onlooker:
             every_key=config.every_key,
             wants=self.bus.takes,
             samples=self.bus.samples,
+            sinks=None if self.recorder is None else self._recorded,
         )
         self._feed: PacketFeed | None = None
         self._silences = Silences()
@@ -116,15 +124,21 @@ class Onlooker:
         self._observers += [Attached(one, self.bus) for one in configured(config)]
 
     async def __aenter__(self) -> Onlooker:
-        """Begin. Raises EnvironmentFailure if nothing can be captured, or the source cannot be opened."""
+        """Begin. Raises EnvironmentFailure if nothing can be captured, or the source or a recording cannot be opened."""
+        if self.recorder is not None:
+            self.recorder.open()
         try:
             await self._source.start()
             for observer in self._observers:
                 observer.start((), self.status, lambda: None)
         except BaseException:
             await self.close()
+            if self.recorder is not None:
+                self.recorder.discard()
             raise
-        self._feed = PacketFeed(self._source.packets, self._player.packet, is_pipe=self._source.is_pipe)
+        self._feed = PacketFeed(
+            self._source.packets, self._player.packet, is_pipe=self._source.is_pipe, is_ready=self._is_ready
+        )
         self._player.account.problems = self._feed.problems
         self._publish("", 0, "", events.Watching(source=self._source.name, ports=self._source.ports))
         self._feed.start()
@@ -157,6 +171,8 @@ class Onlooker:
             self._tell_lost()
             self._player.close()
             self._alerts.end(self._now)
+        if self.recorder is not None:
+            await self.recorder.close()
         await asyncio.gather(*(observer.stop() for observer in self._observers))
 
     def status(self, most: int | None = None) -> Status:
@@ -204,6 +220,20 @@ class Onlooker:
 
     def _publish(self, link: str, connection: int, replica: str, event: Event) -> None:
         self.bus.tell(Told(self._now or time.time(), link, connection, replica, event))
+
+    def _recorded(self, link: Connected, opened_at: int | None) -> BytesSink | None:
+        """See Player: sinks."""
+        assert self.recorder is not None
+        one, other = link.connection.ends
+        replica, master = (one, other) if link.peer == one else (other, one)
+        peer, address = link.ends
+        opened = events.LinkOpened(peer=peer, master=address)
+        ends = (replica.host, replica.port), (master.host, master.port)
+        return self.recorder.watched(link.name, link.conversation, *ends, opened, opened_at)
+
+    def _is_ready(self) -> bool:
+        """Whether to take more packets: those of a capture that waits may wait for the disk."""
+        return self.recorder is None or not self._source.can_wait or self.recorder.waiting < MAX_WAITING_BYTES
 
     def _loaded(self) -> set[int]:
         """The numbers of the connections whose replicas have acknowledged a stream."""

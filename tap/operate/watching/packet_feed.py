@@ -21,6 +21,7 @@ BATCH_BYTES = 2**20
 MAX_WAITING = 16
 SLICE_SECONDS = 0.005
 LOOK_EVERY = 16  # packets between two looks at the clock
+READY_SECONDS = 0.01  # between two looks at whether packets may be taken again
 IDLE_SECONDS = 0.05  # between two looks at a file that does not grow
 
 
@@ -31,13 +32,19 @@ class PacketFeed:
     """
 
     def __init__(
-        self, read: Callable[[list[str], GoesOn], Iterator[Packet]], take: Callable[[Packet], None], *, is_pipe: bool
+        self,
+        read: Callable[[list[str], GoesOn], Iterator[Packet]],
+        take: Callable[[Packet], None],
+        *,
+        is_pipe: bool,
+        is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
-        """read: the packets. is_pipe: reading waits by itself while nothing comes."""
+        """read: the packets. is_pipe: reading waits by itself while nothing comes. is_ready: whether to take more."""
         self.problems: list[str] = []
         self._read = read
         self._take = take
         self._is_pipe = is_pipe
+        self._is_ready = is_ready
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._room = threading.Semaphore(MAX_WAITING)
@@ -117,6 +124,9 @@ class PacketFeed:
     def _take_some(self) -> None:
         until = time.perf_counter() + SLICE_SECONDS
         while self._waiting:
+            if not self._is_ready():
+                self._loop.call_later(READY_SECONDS, self._go_on)
+                return
             batch = self._waiting[0]
             for number, packet in enumerate(batch, 1):
                 self._take(packet)

@@ -44,10 +44,11 @@ _FORBIDDEN = re.compile(r"permission|not permitted|CAP_NET_RAW|root", re.IGNOREC
 class Tcpdump:
     """name: the interface. ports: those of masters. lost: packets that the kernel has dropped.
 
-    is_pipe: reading waits by itself while nothing comes.
+    is_pipe: reading waits by itself while nothing comes. can_wait: packets may wait until a recording has taken others.
     """
 
     is_pipe = True
+    can_wait = False  # figures and events are worth more than a whole recording
 
     def __init__(self, interface: str, ports: Sequence[int], hosts: Sequence[str] = ()) -> None:
         """hosts: only packets from or to these; empty: of all. Raises ConfigError for an impossible interface or host."""

@@ -42,6 +42,28 @@ def test_all_packets_come_in_order() -> None:
     assert asyncio.run(feed()) == list(range(5000))
 
 
+def test_packets_wait_until_they_may_be_taken() -> None:
+    async def feed() -> None:
+        taken: list[int] = []
+        asked, is_ready = 0, False
+
+        def ready() -> bool:
+            nonlocal asked
+            asked += 1
+            return is_ready
+
+        given = reads([packet(number) for number in range(100)])
+        one = PacketFeed(given, lambda given: taken.append(given.time), is_pipe=True, is_ready=ready)
+        one.start()
+        await wait_inside(lambda: asked > 3)
+        assert taken == []
+        is_ready = True
+        await asyncio.wait_for(one.ended, WITHIN)
+        assert taken == list(range(100))
+
+    asyncio.run(feed())
+
+
 def test_a_thread_that_is_faster_waits() -> None:
     """Memory is bounded, and what the loop does not take stays in the pipe."""
     read = 0

@@ -39,6 +39,7 @@ class Given:
     name = "given"
     ports = (6379,)
     is_pipe = False
+    can_wait = True
 
     def __init__(self, packets: Iterable[Packet]) -> None:
         self.lost = 0
