@@ -422,6 +422,7 @@ class LiveView:
             line.hint = _hint(of)
             return line
         line = of.row()
+        line.is_watched = bool(self._watched)
         loop = self._loops.get((link, name))
         line.loop, line.alerts = "" if loop is None else loop.cause, self._alerts[link, name]
         return line

@@ -154,4 +154,5 @@ def buffered(line: Line) -> str:
         parts.append(f"{size(line.buffer_bytes)} in the master")
     if parts:
         return f"buffered {', '.join(parts)}"
-    return f"buffered in the master: ? ({'it has not said' if line.is_inspected else 'needs --inspect'})"
+    why = "it has not said" if line.is_inspected else "not in packets" if line.is_watched else "needs --inspect"
+    return f"buffered in the master: ? ({why})"

@@ -20,7 +20,7 @@ class Line:
     silent_side: which side has been silent for longer than it should be, for *silence* seconds; "" if neither.
     timeout_in: seconds until its master ends the connection for that, None if unknown.
     is_held: a fault holds bytes. is_blocked: the replica takes no more for now. is_inspected: the master is asked how it
-    stands, and has answered. is_saving: it writes an RDB.
+    stands, and has answered. is_saving: it writes an RDB. is_watched: packets are only watched; no master can be asked.
     rate: bytes per second from the master. stream: the same over time, of the stream only, because an RDB would dwarf it.
     rdb_rate: bytes per second of the RDB in the last seconds. rdb_left: seconds that it still needs at this rate, None if
     unknown. rdb_announced: keys.
@@ -53,6 +53,7 @@ class Line:
     is_blocked: bool = False
     is_inspected: bool = False
     is_saving: bool = False
+    is_watched: bool = False
     db: int | None = None
     full_resyncs: int = 0
     partial_resyncs: int = 0

@@ -94,6 +94,8 @@ def test_a_full_resync_shows_its_size_rate_time_left_buffers_and_what_it_waits_f
     assert "in the master: ? (it has not said)" in said(
         a_frame(dataclasses.replace(held, is_inspected=True)), width, height
     )
+    watched = a_frame(dataclasses.replace(held, is_watched=True))
+    assert "in the master: ? (not in packets)" in said(watched, width, height)
     blocked = dataclasses.replace(RDB, is_blocked=True)
     assert "waits for the replica, which takes no more" in shown(a_frame(blocked), width, height)
     waiting = Line("10.0.0.7:6379", "main", "waiting", since=12.0)
