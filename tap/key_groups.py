@@ -47,7 +47,7 @@ MAX_NODES = 20_000
 MAX_ENDS = cython.declare(cython.Py_ssize_t, 8)  # kinds of separators after the parts that are merged in one node
 MAX_SEPARATORS = cython.declare(cython.Py_ssize_t, 3)  # in a row, as in {tenant7}.queue; a part begins after them
 NEXT_PART = cython.declare(cython.longlong, 1024)  # parts of a node's bytes, after which a part gets a node of its own
-KEY_SIZE = 256  # leading bytes of a key that are looked at
+KEY_SIZE = cython.declare(cython.Py_ssize_t, 256)  # leading bytes of a key that are looked at
 
 MAX_PATTERNS = 100  # each key is compared with each
 FEW_IDS = 4  # parts with a digit, which are not merged in the table
@@ -220,8 +220,8 @@ class _Tree:
             self._coarsen()
         pointer: cython.p_const_uchar = key
         n = len(key)
-        if n > 256:
-            n = 256
+        if n > KEY_SIZE:
+            n = KEY_SIZE
         node = self.root
         node.size += size
         node.writes += 1

@@ -150,13 +150,7 @@ async def _relay(
         keys = KeyRanking(tap.bus.samples, patterns(tap.config.groups))
     async with tap:
         if ui == "live":
-            view = LiveView(
-                tap,
-                console,
-                stop.set,
-                plan=tap.faults,
-                keys=keys,
-            )
+            view = LiveView(tap, console, stop.set, plan=tap.faults, keys=keys)
             viewers.enter_context(live_shown(view, tap.bus))
         elif beside is None:
             for listener in tap.listeners:

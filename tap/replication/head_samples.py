@@ -1,4 +1,4 @@
-"""Some of the commands that pass, for whoever wants to know what they are about: their names, keys and sizes.
+"""Samples of the commands that pass, for an observer of their names, keys and sizes.
 
 Reading the keys of each command would cost a busy stream a good part of its speed. So a budget in bytes per second, over
 all streams, says how much of what passes is looked at: all of a slow stream, a piece of each large read, nothing of some
