@@ -128,6 +128,54 @@ def test_a_handshake_that_begins_with_a_ping_of_the_replica_is_whole(
     assert verdicts[:-1] == [None] * (len(said) - 1)
 
 
+PING = command("PING")
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "kept"),
+    [
+        ([(0, PING)], (0, PSYNC), True),
+        ([(0, PING), (1, b"+PONG\r\n")], (0, PSYNC), False),
+        ([(1, b"+OK\r\n")], (0, PSYNC), True),
+        ([(0, command("INFO")), (1, b"$0\r\n\r\n")], (0, PSYNC), False),
+        ([(0, PING), (1, Missed(7))], (0, PSYNC), False),
+        ([(0, PING)], (1, GRANT), False),
+        ([(1, SET), (1, Missed(7))], (0, ACK), True),
+    ],
+    ids=["whole", "both ends", "replies", "other requests", "gap", "grant", "acknowledgement"],
+)
+def test_bytes_before_the_evidence_are_kept_or_counted(
+    before: list[tuple[int, bytes | Missed]], last: tuple[int, bytes], kept: bool
+) -> None:
+    undecided = Undecided()
+    sizes = [0, 0]
+    for end, item in before:
+        verdict = undecided.missing(end, item) if isinstance(item, Missed) else undecided.heard(end, item)
+        assert verdict is None
+        sizes[end] += item.size if isinstance(item, Missed) else len(item)
+    assert undecided.heard(*last) is not None
+    assert list(undecided.held) == [*(before if kept else []), last]
+    assert undecided.skipped == ([0, 0] if kept else sizes)
+
+
+def test_a_handshake_after_bytes_that_were_dropped_is_not_whole() -> None:
+    undecided = Undecided()
+    undecided.skipped = [0, 5]
+    assert undecided.heard(0, PING + PSYNC) == RoleVerdict(0, RoleEvidence.REQUEST)
+
+
+def test_only_the_very_next_missing_bytes_complete_an_acknowledgement() -> None:
+    for between in ((1, SET), (0, b"\n"), (0, SET)):
+        undecided = Undecided()
+        assert undecided.heard(0, ACK[:30]) is None
+        assert undecided.heard(*between) is None
+        assert undecided.missing(0, Missed(len(ACK) - 30)) is None
+    for end, cut in ((1, ACK[:30]), (0, SET[:9])):
+        undecided = Undecided()
+        assert undecided.heard(end, cut) is None
+        assert undecided.missing(0, Missed(5)) is None
+
+
 def test_a_truncated_acknowledgement_counts() -> None:
     undecided = Undecided()
     assert undecided.heard(0, ACK[:30]) is None
