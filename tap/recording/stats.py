@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tap.bus import Told
@@ -67,12 +67,12 @@ class Large:
     """One large command. offset: after it. key: its first one. Of equal sizes, the earlier command sorts as larger."""
 
     size: int
-    number: int  # less for each that comes
-    time: float = field(compare=False)
-    offset: int | None = field(compare=False)
-    db: int | None = field(compare=False)
-    name: str = field(compare=False)
-    key: bytes | None = field(compare=False)
+    number: int  # less for each that comes, so that no comparison goes beyond it
+    time: float
+    offset: int | None
+    db: int | None
+    name: str
+    key: bytes | None
 
 
 class LinkStats:

@@ -11,7 +11,7 @@ from tap.errors import ConfigError
 from tap.recording import choice
 from tap.recording.choice import chapter_until, of_link, rdb_until, streams_between
 from tap.recording.history import Index, Stretch
-from tests.recording.test_history import A, B, made, rdb, stretch
+from tests.recording.test_history import A, B, C, made, rdb, stretch
 
 
 def spans(streams: list[tuple[Stretch, ...]]) -> list[tuple[int, int]]:
@@ -81,6 +81,16 @@ def test_an_offset_of_several_histories_is_ambiguous() -> None:
     found = chapter_until(index, 55)
     assert found is not None
     assert found.replid == B
+
+
+def test_where_one_history_leaves_another_the_offset_is_of_both() -> None:
+    parts = rdb(1, 10), stretch(1, 10, 60), stretch(2, 50, 90, B), stretch(3, 40, 80, C)
+    index = made(*parts, parents={B: (A, 50), C: (A, 40)})
+    found = chapter_until(index, 40)
+    assert found is not None
+    assert [(one.replid, one.end_offset) for one in found.stretches] == [(A, 40)]
+    with pytest.raises(ConfigError, match="offset 41 is in several histories"):
+        chapter_until(index, 41)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tap.recording.role_evidence import Missed, RoleEvidence
 from tap.recording.sides import Sides
-from tap.replication.events import Side
+from tap.replication import events
+from tap.replication.conversation import Conversation
+from tap.replication.events import Role, Side, Transfer
 from tests.relay.wire import command
 
 ACK = command("REPLCONF", "ACK", "100")
@@ -84,3 +88,29 @@ def test_a_direction_heard_in_time_is_not_late() -> None:
     assert not one.is_late(0, is_late=False)
     assert not one.is_late(1, is_late=False)
     assert not one.is_late(1, is_late=True)
+
+
+@pytest.mark.parametrize("replid", [None, "a" * 40])
+@pytest.mark.parametrize("transfer", list(Transfer))
+@pytest.mark.parametrize("version", [None, 11])
+def test_an_rdb_proves_replication_if_it_was_granted_and_begins_as_one(
+    replid: str | None, transfer: Transfer, version: int | None
+) -> None:
+    one = Sides(is_known=False)
+    verdict = one.heard(0, command("PSYNC", "?", "-1"))
+    assert verdict is not None
+    one.decide(verdict)
+    conversation = Conversation(lambda event: None)
+    conversation.replid = replid
+    started = events.RdbStarted(start=0, end=0, transfer=transfer, size=5, version=version, aux={})
+    is_granted = replid is not None or transfer is Transfer.DISKLESS
+    assert one.proves(started, conversation) == (is_granted and version is not None)
+
+
+def test_a_connection_with_its_beginning_replicates_once_it_is_identified() -> None:
+    one, conversation = Sides(is_known=True), Conversation(lambda event: None)
+    said = events.Identified(start=0, end=9, role=Role.REPLICA, replica="r", text="a replica", main_connection=None)
+    assert one.proves(said, conversation)
+    assert not one.proves(dataclasses.replace(said, role=Role.ORDINARY), conversation)
+    assert not one.proves(events.LinkOpened(peer="a:1", master="b:2"), conversation)
+    assert not decided().proves(said, conversation)
