@@ -30,6 +30,12 @@ def may_capture() -> bool:
     return shutil.which("tcpdump") is not None
 
 
+def skip_if_lost(packets: object) -> None:
+    """packets: that the kernel has dropped; anything that is true if there are some."""
+    if packets:
+        pytest.skip("this machine was too busy to capture every packet")
+
+
 needs_tcpdump = pytest.mark.skipif(not may_capture(), reason="tcpdump is not installed, or may not capture")
 
 
