@@ -184,6 +184,16 @@ def programs() -> dict[str, Path]:
     return found
 
 
+def thinned(values: Sequence[Any], every: int) -> list[Any]:
+    """As parameters: the first, and each so many after it; those between are marked slow. values: tuples, or one each."""
+    return [
+        value
+        if number % every == 0
+        else pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.slow)
+        for number, value in enumerate(values)
+    ]
+
+
 def crossed(*axes: Sequence[Any]) -> list[Any]:
     """Each with each, as parameters. Those beyond a diagonal, which meets every value of every axis, are marked slow."""
     quick = {tuple(number % len(axis) for axis in axes) for number in range(max(map(len, axes)))}

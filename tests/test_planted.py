@@ -65,7 +65,7 @@ from tests.rdb import make
 from tests.recording.support import block, connect
 from tests.recording.wires import Wire
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
-from tests.support import ROOT, WITHIN
+from tests.support import ROOT, WITHIN, thinned
 
 WIDE = 100_000  # columns: nothing is wrapped, so that what is shown is found
 
@@ -750,7 +750,7 @@ def planted_options() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("verb", "option"), planted_options())
+@pytest.mark.parametrize(("verb", "option"), thinned(planted_options(), 3))
 def test_typed_text_is_harmless(
     verb: str, option: str, files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

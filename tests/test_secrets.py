@@ -30,6 +30,7 @@ from tests.recording.plants import ARRAYS, LINES, PASSWORD, REPLIES, TYPED, erro
 from tests.recording.support import block
 from tests.recording.wires import Wire
 from tests.relay.wire import BASE, GRANT, asks, command
+from tests.support import thinned
 from tests.test_planted import BESIDE, planted_options
 
 SECRET = PASSWORD.decode()
@@ -159,7 +160,7 @@ def test_a_replay_to_a_server_that_repeats_everything_shows_no_password(capture:
 # ---- of URLs ----
 
 
-@pytest.mark.parametrize(("verb", "option"), planted_options())
+@pytest.mark.parametrize(("verb", "option"), thinned(planted_options(), 3))
 def test_a_url_typed_anywhere_is_repeated_without_its_login(
     verb: str, option: str, capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

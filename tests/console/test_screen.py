@@ -13,7 +13,7 @@ from tap.console.picture import Charts, Frame, Happening, Line, Loop, Ranking
 from tap.console.screen import draw
 from tap.console.terminal import Terminal
 from tests.console.telling import ID, a_frame, drawn
-from tests.support import ROOT
+from tests.support import ROOT, thinned
 
 SIZES = [(80, 24), (120, 40), (200, 60), (60, 12), (40, 20), (80, 5), (20, 3)]
 FLOWING = Line("10.0.0.7:6379", "main", "stream", ID, 10**12, 10**6, 0.25, full_resyncs=1, partial_resyncs=2)
@@ -52,7 +52,7 @@ def many(count: int, **fields: object) -> list[Line]:
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("count", [0, 1, 3, 40])
-@pytest.mark.parametrize("keys", [True, False])
+@pytest.mark.parametrize("keys", thinned([True, False], 2))
 def test_the_live_view_fits_its_terminal(width: int, height: int, count: int, keys: bool) -> None:
     loop = Loop("main", "10.0.0.7:6379", "output_buffer", 4, 40.0, "On the master: CONFIG SET x y", "all of it")
     for phase in ("stream", "waiting", "rdb", "loading", "gone", "no replica"):

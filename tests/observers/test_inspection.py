@@ -111,6 +111,7 @@ def test_the_lag_and_the_buffer_of_a_stopped_replica_are_the_masters_own(servers
         assert not tap.events(events.LinkClosed) or name == "redis-8.0" or name == "valkey-newest"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_lag_of_a_throttled_link_under_load_is_the_masters_of_a_moment_ago(servers: Servers, name: str) -> None:
     master = servers.start(name, "client-output-buffer-limit", "replica 0 0 0")

@@ -22,7 +22,7 @@ from tap.operate.resync_forecast import Forecast
 from tap.tap import Tap
 from tap.url import Address, Url
 from tests.operate.pairs import Pair, load, start_pair
-from tests.support import MATRIX, ROOT, Servers, client, is_up, versions, wait_until
+from tests.support import MATRIX, ROOT, Servers, client, is_up, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -211,7 +211,8 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("server_name", versions(quick=MATRIX[:1]), indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("server_name", MATRIX, indirect=True)
 def test_killed_at_any_step_everything_is_as_before_after_detach(
     servers: Servers, server_name: str, tmp_path: Path
 ) -> None:

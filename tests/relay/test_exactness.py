@@ -20,7 +20,7 @@ from tests.relay.wire import (
     in_front_of,
     rounds,
 )
-from tests.support import Servers, TapThread, client, digest, follow, is_up, level, wait_until
+from tests.support import Servers, TapThread, client, digest, follow, is_up, level, thinned, wait_until
 
 SEED = 20240229
 MAX_BYTES = 300_000  # of N
@@ -119,7 +119,7 @@ class Heard:
         return self.ends[bisect.bisect_left(self.ends, offset)]
 
 
-@pytest.mark.parametrize("edge", ["byte", "command", "transaction"])
+@pytest.mark.parametrize("edge", thinned(["byte", "command", "transaction"], 3))
 def test_a_real_replica_under_load_asks_for_what_follows_its_last_whole_command(servers: Servers, edge: str) -> None:
     name = need("redis-7.0")  # reconnects at once; others wait for their next second
     master = servers.start(name, "repl-backlog-size", "512mb", "client-output-buffer-limit", "replica 0 0 0")

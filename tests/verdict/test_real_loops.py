@@ -136,14 +136,8 @@ def test_an_output_buffer_that_overruns(servers: Servers, name: str, diskless: s
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("name", "diskless"),
-    [
-        ("redis-7.0", "no"),
-        pytest.param("valkey-newest", "yes", marks=pytest.mark.slow),
-        pytest.param("redis-newest", "no", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "diskless"), [("redis-7.0", "no"), ("valkey-newest", "yes"), ("redis-newest", "no")])
 def test_an_output_buffer_whose_limit_the_master_says(servers: Servers, name: str, diskless: str) -> None:
     options = ("client-output-buffer-limit", "replica 4mb 2mb 30", "repl-diskless-sync", diskless)
     master = servers.start(need(name), *options, "repl-backlog-size", "1mb", *ONE_CONNECTION.get(name, ()))

@@ -15,7 +15,7 @@ from tap.operate import Compared, Difference
 from tap.operate.comparison import comparison
 from tap.operate.comparison.reader_processes import Progress
 from tests.rdb import make
-from tests.support import FIXTURES, ROOT
+from tests.support import FIXTURES, ROOT, thinned
 
 S = make.string
 
@@ -37,7 +37,7 @@ def compared(a: Path, b: Path, **more: object) -> tuple[Compared, list[Differenc
 SCENARIOS = ("strings", "lists", "sets", "hashes", "zsets", "keys", "multidb")
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", thinned(SCENARIOS, 3))
 def test_the_same_data_in_two_servers_are_equal(scenario: str) -> None:
     paths = [FIXTURES / "rdb" / f"{server}-{scenario}.rdb" for server in ("redis-6.2.14", "redis-8.0.6", "valkey-9.1.2")]
     there = [path for path in paths if path.exists()]
@@ -178,7 +178,7 @@ def test_memory_does_not_depend_on_the_number_of_keys(tmp_path: Path) -> None:
         assert many - few < 16 * 2**20
 
 
-@pytest.mark.parametrize(("limit", "shown"), [(0, 0), (5, 5), (10, 10), (25, 25), (100, 30), (None, 30)])
+@pytest.mark.parametrize(("limit", "shown"), thinned([(0, 0), (5, 5), (10, 10), (25, 25), (100, 30), (None, 30)], 3))
 def test_no_more_than_the_limit_is_passed_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, shown: int
 ) -> None:

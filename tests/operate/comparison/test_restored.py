@@ -13,7 +13,7 @@ from tap.operate import Difference
 from tap.operate.comparison.restored import _commands_only, _Stream
 from tests.conftest import need
 from tests.relay.wire import command
-from tests.support import FIXTURES, Servers, TapThread, client, follow, is_up, level, programs, wait_until
+from tests.support import FIXTURES, Servers, TapThread, client, follow, is_up, level, programs, thinned, wait_until
 
 SELECT, SET = command("SELECT", "0"), command("SET", "a", "1")
 MULTI, OTHER, EXEC = command("MULTI"), command("SET", "b", "2"), command("EXEC")
@@ -25,7 +25,7 @@ def compared(a: Path | str, b: Path | str, **more: object) -> tuple[bool | None,
     return done.equal, found, done.lacking
 
 
-@pytest.mark.parametrize("preamble", ["yes", "no"])
+@pytest.mark.parametrize("preamble", thinned(["yes", "no"], 2))
 def test_the_files_of_a_server_hold_what_the_server_holds(
     servers: Servers, server_name: str, preamble: str, tmp_path: Path
 ) -> None:

@@ -67,7 +67,7 @@ def compared(a: Server, b: Server, **more: object) -> tuple[Compared, dict[bytes
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("server_name", versions(quick=["redis-6.2", "redis-8.0"]))
+@pytest.mark.parametrize("server_name", versions(quick=["redis-8.0"]))
 def test_a_pair_under_load_does_not_differ_and_what_is_planted_is_found(servers: Servers, server_name: str) -> None:
     scan = server_name == "redis-8.0"
     options = () if server_name == "redis-6.2" else ("repl-diskless-load", "disabled")
