@@ -185,7 +185,7 @@ def programs() -> dict[str, Path]:
 
 
 def thinned(values: Sequence[Any], every: int) -> list[Any]:
-    """As parameters: the first, and each so many after it; those between are marked slow. values: tuples, or one each."""
+    """As parameters: one in *every* values, from the first on; the others are marked slow. values: tuples, or single."""
     return [
         value
         if number % every == 0

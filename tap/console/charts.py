@@ -37,7 +37,7 @@ class Course:
         return self.every(math.ceil(len(self._values) / max(1, columns - 1)), peaks=peaks)
 
     def every(self, together: int, *, peaks: bool = False) -> tuple[float, ...]:
-        """The averages, or the peaks, of so many neighbours each.
+        """The averages, or the peaks, of groups of neighbours. together: the number of samples in a group.
 
         Groups begin at fixed samples, so that a chart moves to the left without changing its shape.
         """

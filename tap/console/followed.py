@@ -24,7 +24,7 @@ from tap.status import ConnectionStatus
 SAMPLE_SECONDS = 1.0
 HISTORY = 360  # samples: six minutes
 SPARK_SECONDS = 5  # of each bar in a row
-RDB_SAMPLES = 6  # the rate of an RDB is an average over so many, because faults and disks release it in bursts
+RDB_SAMPLES = 6  # the rate of an RDB is an average over this many samples, because faults and disks release it in bursts
 MAX_ATTEMPTS = 10  # kept of each replica
 MAX_REQUESTS = 30  # of a handshake
 MAX_HAPPENED = 50
@@ -62,7 +62,7 @@ class Followed:
         self._was_blocked = False
         self._changed = 0.0  # when the phase did
         self._rdb: deque[tuple[float, int]] = deque(maxlen=RDB_SAMPLES)
-        self._rdb_began: tuple[float, int] | None = None  # when it was first seen, with so many keys
+        self._rdb_began: tuple[float, int] | None = None  # when it was first seen, and the number of its keys then
         self._rates = Course(HISTORY)
         self._stream_rates = Course(HISTORY)
         self._lags = Course(HISTORY)

@@ -48,7 +48,7 @@ from tap.status import ConnectionStatus, LinkStatus, Status
 log = logging.getLogger(__name__)
 
 FRAME_SECONDS = 0.5
-SHARE = 20  # of the loop's time: one part in so many may go to frames
+SHARE = 20  # of the loop's time: frames may take 1/SHARE
 MAX_KEYS = 32  # that came at once; more of them are no keys, but something pasted
 GONE_SECONDS = 60.0  # for which a replica that left stays in sight
 MAX_REPLICAS = 500  # a client may announce thousands of names

@@ -8,7 +8,7 @@ from tap.console.picture import EVENTS, FAULTS, HELP, LINK, OVERVIEW
 
 _PAGES = {"f": FAULTS, "e": EVENTS, "?": HELP, "h": HELP}
 _STEPS = {"up": -1, "k": -1, "down": 1, "j": 1, "page up": -10, "page down": 10}
-STOPPED = "Ctrl-Z is a key here: a stopped tap would stop its links. q ends the tap"
+STOPPED = "Ctrl-Z does not stop the tap. q ends it"
 
 
 class Walk:

@@ -59,7 +59,7 @@ class CatchingUp:
         self._quiet_ticks = 0
 
     def told(self, written: int, asked: float) -> None:
-        """The master says that it has written so many bytes after the grant's offset; asked: when it was asked."""
+        """The master says that it has written this many bytes after the grant's offset; asked: when it was asked."""
         if self._written is None and asked >= self._granted_at:
             self._written, self._known_from = written, "master"
 

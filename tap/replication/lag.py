@@ -26,7 +26,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 OVERDUE_SECONDS = 1.5  # without an acknowledgement; replicas send one each second
-MORE_THAN_A_READ = 2**18  # bytes; with so many waiting, the tap does not keep up, and the master may have more
+MORE_THAN_A_READ = 2**18  # bytes that wait: from here on the tap does not keep up, and the master may have more
 
 
 class Lag(NamedTuple):

@@ -56,7 +56,7 @@ def backlog(rate: float, outage: float, margin: float = MARGIN) -> Need:
 
 
 def timeout(seconds: float, margin: float = MARGIN) -> int:
-    """The repl-timeout that allows for so many seconds without a byte."""
+    """The repl-timeout that allows for this many seconds without a byte."""
     return math.ceil(seconds * margin)
 
 

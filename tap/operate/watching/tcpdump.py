@@ -38,7 +38,7 @@ MAX_LINE = 1000  # bytes of what it says; the rest of a longer line is passed ov
 _STATISTICS = getattr(signal, "SIGINFO", signal.SIGUSR1)  # SIGINFO where the system has it: BSD and macOS
 _DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:-]*|::[A-Fa-f0-9:.]*")
-_FORBIDDEN = re.compile(r"permission|not permitted|CAP_NET_RAW|root", re.IGNORECASE)
+_FORBIDDEN = re.compile(r"permission|not permitted|CAP_NET_RAW|are you root", re.IGNORECASE)
 
 
 class Tcpdump:

@@ -312,7 +312,7 @@ def test_a_pair_that_runs_is_understood_from_the_middle(servers: Servers, any_se
     async def watch() -> None:
         async with Onlooker(Tcpdump("lo", [master.port]), configured(every_command=True)) as onlooker:
             await wait_inside(lambda: onlooker.status().connections)
-            await asyncio.sleep(3)
+            await wait_inside(lambda: onlooker.lost_packets or onlooker.status().connections[0].offset is not None)
             with client(master) as writer:
                 await asyncio.to_thread(writer.set, "key", "value")
             end = await asyncio.to_thread(master_offset, master)

@@ -36,9 +36,11 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
     return put
 
 
-async def read(one: Tcpdump) -> list[Packet]:
+async def read(one: Tcpdump, found: list[Packet] | None = None) -> list[Packet]:
+    """All packets until the end. found: to which each is added as it comes."""
     problems: list[str] = []
-    found = await asyncio.to_thread(lambda: list(one.packets(problems, lambda is_idle: True)))
+    found = [] if found is None else found
+    await asyncio.to_thread(lambda: found.extend(one.packets(problems, lambda is_idle: True)))
     assert problems in ([], ["tcpdump: it is empty"])
     return found
 
@@ -210,13 +212,14 @@ def test_the_real_one_brings_packets_at_once_and_counts() -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             one = Tcpdump("lo", [server.getsockname()[1]], ["127.0.0.1", "::1"])
             await one.start()
-            reading = asyncio.create_task(read(one))
+            found: list[Packet] = []
+            reading = asyncio.create_task(read(one, found))
             with socket.create_connection(server.getsockname()) as client:
                 client.sendall(b"hello")
                 one.ask()
-                await asyncio.sleep(0.3)
+                await wait_inside(lambda: one.lost or any(b"hello" in packet.data for packet in found))
             await one.stop()
-            found = await asyncio.wait_for(reading, WITHIN)
+            await asyncio.wait_for(reading, WITHIN)
             skip_if_lost(one.lost)
             assert await one.failure() == ""
             return sum(b"hello" in packet.data for packet in found)
