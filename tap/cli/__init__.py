@@ -160,7 +160,8 @@ def _mistake(error: Any) -> str:
     if getattr(error, "possibilities", None):
         closest = sorted(error.possibilities, key=lambda one: (-_likeness(error.option_name, one), one))
         said = f"no such option: {error.option_name} (did you mean {', '.join(closest)}?)"
-    return f"{said[0].lower()}{said[1:]}; see {_verb()} --help"
+    see = " See" if said.endswith("?") else "; see"
+    return f"{said[0].lower()}{said[1:]}{see} {_verb()} --help"
 
 
 def _verb() -> str:

@@ -189,7 +189,9 @@ class Tcpdump:
         return f"{PROGRAM} -i {shlex.quote(self.name)} -U -w - {shlex.quote(self._filter)}"
 
     def _why_not(self, said: str) -> str:
-        text = f"{PROGRAM} does not capture on {self.name} ({said})"
+        # Some versions say: nope: No such device exists (No such device exists).
+        reason = re.sub(r"^(.+) \(\1\)$", r"\1", said.removeprefix(f"{self.name}: "))
+        text = f"{PROGRAM} does not capture on {self.name} ({reason})"
         if not _FORBIDDEN.search(said):
             return text
         program = shutil.which(PROGRAM)

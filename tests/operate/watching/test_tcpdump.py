@@ -95,8 +95,8 @@ def test_without_permission_it_says_what_to_do(stand_in: Stand) -> None:
 
 
 def test_what_it_complains_of_is_shown(stand_in: Stand) -> None:
-    stand_in("echo 'tcpdump: nope: No such device exists' >&2; exit 1")
-    with pytest.raises(EnvironmentFailure, match=r"does not capture on nope \(nope: No such device exists\)$"):
+    stand_in("echo 'tcpdump: nope: No such device exists (No such device exists)' >&2; exit 1")
+    with pytest.raises(EnvironmentFailure, match=r"does not capture on nope \(No such device exists\)$"):
         asyncio.run(Tcpdump("nope", [6379]).start())
 
 
