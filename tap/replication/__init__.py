@@ -17,6 +17,7 @@ vocabulary.
     identity, strangers            what the peer says about itself (REPLCONF options); peers that do not replicate
     passing                        clients that do not replicate: request_follower.py and reply_counter.py follow them
     passwords                      which words are passwords: for recordings, events and logs; the only such table
+    heard_secrets                  those of a connection's requests, which no error in an event repeats
     resync, reasons                what is requested and granted; why it was a full resync: codes, causes and sentences
     two_connections, rendezvous    the RDB on a second connection, and how the two find each other
     snapshot, payload              the RDB as it passes; where its bytes end

@@ -21,9 +21,9 @@ from tap.replication.grants import announces_rdb, is_grant
 from tap.replication.identity import SET_UP
 from tap.replication.passing import Passing, PassingStanding
 from tap.replication.phase import REPLIES, Lost, Phase
-from tap.replication.replies import MAX_LINE, LineReader, ReplyReader, readable
+from tap.replication.replies import MAX_LINE, LineReader, ReplyReader
 from tap.replication.reply_counter import ReplyCounter
-from tap.replication.requests import Request, RequestReader, exchange
+from tap.replication.requests import Request, RequestReader
 from tap.replication.resync import Resync
 from tap.replication.state import State
 from tap.replication.unasked_errors import UnaskedErrors, whole_errors
@@ -95,7 +95,7 @@ class HandshakeReader:
             elif line is not None:
                 self._unanswered.popleft()
                 self._replied(head, begin + i)
-                state.tell(exchange(head, line))
+                state.exchanged(head, line)
             return i
         if head is None and not self._is_unasked:
             if data[i] != 0x2D:  # only errors come unasked, when a master refuses a client
@@ -201,7 +201,7 @@ class HandshakeReader:
             else:
                 if not start:
                     self._first_reply = line
-                state.tell(exchange(None, line))
+                state.exchanged(None, line)
         except Lost as lost:
             lost.at = start
             raise
@@ -226,7 +226,7 @@ class HandshakeReader:
                 self._read_line(head, head.given, position, position, at)
             else:
                 self._unanswered.popleft()
-                state.tell(exchange(head, head.given))
+                state.exchanged(head, head.given)
 
     def _read_line(self, head: Request | None, line: bytes, start: int, end: int, at: float) -> None:
         """Take a line that answers PSYNC or SYNC (*head*), or an unasked one (None)."""
@@ -253,7 +253,7 @@ class HandshakeReader:
             self._unanswered.popleft()
 
     def _tell_unasked(self, line: bytes, count: int) -> None:
-        self._state.tell(events.Handshake(start=0, end=0, request=(), reply=readable(line), count=count))
+        self._state.tell(events.Handshake(start=0, end=0, request=(), reply=self._state.shown(line), count=count))
 
     # ---- requests ----
 
@@ -267,6 +267,7 @@ class HandshakeReader:
         state = self._state
         if self._is_a_stranger(tuple(word.upper() for word in request.args[: strangers.WORDS]), request.start):
             return
+        state.heard_secrets.heard(request)
         self._requests_seen += 1
         if self._requests_seen > MAX_SET_UP:
             if state.step not in (Phase.CONNECT, Phase.HANDSHAKE):
@@ -278,7 +279,7 @@ class HandshakeReader:
             self._requests_memory += request.memory
             self._unanswered.append(request if self._requests_memory <= MAX_KEPT else request.shortened())
         else:
-            state.tell(exchange(request, None))
+            state.exchanged(request, None)
         state.identity.heard(request)
         if request.name == b"REPLCONF":
             self._resync.configured(request)
@@ -319,6 +320,7 @@ class HandshakeReader:
         passing = self._passing_from(start) if role is Role.ORDINARY else None
         rest, self.requests = self.requests.rest, RequestReader()
         self._unanswered.clear()
+        state.heard_secrets.are_unknown = True
         is_new, state.role = state.role is not role, role
         state.enter(Phase.ORDINARY)
         if is_new:
@@ -406,7 +408,7 @@ class HandshakeReader:
             if request.name in SYNCS:
                 self._unanswered.append(request)
             else:
-                state.tell(exchange(request, None))
+                state.exchanged(request, None)
 
     def skip_requests(self, size: int) -> None:
         """The replica's next bytes are missing; after them a request begins.
@@ -416,7 +418,7 @@ class HandshakeReader:
         """
         state = self._state
         if size and state.step in REPLIES and not self._is_unasked:
-            state.lacks_replica = True
+            state.lacks_replica = state.heard_secrets.are_unknown = True
             if not any(request.name in SYNCS for request in self._unanswered):
                 self.unmatch()
         state.from_replica += size

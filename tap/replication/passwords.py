@@ -22,7 +22,7 @@ Valkey 9.1: config.c for the names with "primary".
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 # Kinds of words: what follow() says of the next one.
 PLAIN = 0
@@ -230,19 +230,29 @@ _BREAKS = bytes.maketrans(b"\r\n", b"  ")  # servers write line breaks as blanks
 _CERTAIN = 4  # bytes; a shorter secret is searched for only in quotes
 
 
-def hidden_reply(words: Sequence[bytes], line: bytes, *, inline: bool = False, most: int | None = None) -> bytes:
-    """The first line of the reply to a request, without secrets: an error may repeat them, or their beginnings.
-
-    most: an error in reply to secrets is cut after this many bytes, because each quote is compared with each secret.
-    """
-    if not line.startswith(b"-"):
-        return line
-    secrets = []
+def secrets_of(words: Sequence[bytes], *, inline: bool = False) -> list[bytes]:
+    """The secrets among the words of a request, as an error in reply would repeat them."""
+    found = []
     for word, shown in zip(words, hidden(words, inline=inline), strict=True):
         if word != shown:
             secret = (unquoted(word) if inline else word).translate(_BREAKS)
-            secrets.append(secret.removeprefix(shown.removesuffix(HIDDEN)))
-    secrets.sort(key=len, reverse=True)  # a secret may be the beginning of another
+            found.append(secret.removeprefix(shown.removesuffix(HIDDEN)))
+    return found
+
+
+def hidden_reply(words: Sequence[bytes], line: bytes) -> bytes:
+    """The first line of the reply to a request in the form of an array, without secrets that an error repeats."""
+    return without_secrets(line, secrets_of(words))
+
+
+def without_secrets(line: bytes, secrets: Iterable[bytes], *, most: int | None = None) -> bytes:
+    """The first line of a reply; if it is an error, without these secrets, and without their beginnings in quotes.
+
+    most: if there are secrets, an error is cut after this many bytes, because each quote is compared with each secret.
+    """
+    if not line.startswith(b"-"):
+        return line
+    secrets = sorted(secrets, key=len, reverse=True)  # a secret may be the beginning of another
     for secret in secrets:
         if len(secret) >= _CERTAIN:
             line = line.replace(secret, HIDDEN)
@@ -252,6 +262,12 @@ def hidden_reply(words: Sequence[bytes], line: bytes, *, inline: bool = False, m
     for secret in secrets:
         line = _without_beginning(line, secret)
     return line + cut
+
+
+def before_quotes(line: bytes) -> bytes:
+    """The first line of a reply; of an error only what precedes its first quoted word, which may be any secret."""
+    quoted = _QUOTED.search(line) if line.startswith(b"-") else None
+    return line if quoted is None else line[: quoted.start()] + HIDDEN
 
 
 def _without_beginning(line: bytes, secret: bytes) -> bytes:
@@ -281,6 +297,7 @@ def _in_common(line: bytes, at: int, secret: bytes) -> int:
 
 
 _OPENED = re.compile(b"[" + QUOTES + b"][" + RULES + b"]?")
+_QUOTED = re.compile(b'(?<![A-Za-z])["' + QUOTES + b"]")  # not the apostrophe in "Can't SYNC"
 
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})|\\(.)", re.DOTALL)

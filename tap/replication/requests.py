@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from tap.replication.events import Handshake
-from tap.replication.passwords import hidden, hidden_reply
+from tap.replication.passwords import hidden
 from tap.replication.replies import readable
 from tap.replication.strangers import WORDS
 
@@ -20,7 +20,6 @@ WORD_BYTES = 56  # memory of a short word, including its slot in a tuple; measur
 SHORT_WORDS = 3  # words kept of a shortened request
 SHORT_WORD = 32  # bytes kept of each of these words, enough for the name of any request of a replica
 CUT = b"..."
-MAX_ERROR = 1024  # bytes reported of an error that may repeat a secret; servers repeat 128 bytes of a request
 
 _CRLF = b"\r\n"
 _NEWLINES = re.compile(rb"\n+")
@@ -255,23 +254,10 @@ def masked(request: Request) -> tuple[str, ...]:
     return tuple(repr(word)[2:-1].replace("\\\\", "\\") for word in words)
 
 
-def hidden_answer(request: Request, line: bytes) -> bytes:
-    """The first line of the request's reply, without secrets that an error repeats.
-
-    A shortened request no longer has its secrets to compare, so of an error only the code is kept.
-    """
-    if not request.is_short:
-        return hidden_reply(request.args, line, inline=request.inline, most=MAX_ERROR)
-    if not line.startswith(b"-"):
-        return line
-    code, _, rest = line.partition(b" ")
-    return code + b" " + CUT if rest else code
-
-
 def exchange(request: Request | None, line: bytes | None) -> Handshake:
-    """The event for a request and the first line of its reply; None: that one is not known."""
+    """The event for a request and the first line of its reply, without secrets. None: that one is not known."""
+    reply = None if line is None else readable(line)
     if request is None:
-        return Handshake(start=0, end=0, request=(), reply=None if line is None else readable(line))
-    reply = None if line is None else readable(hidden_answer(request, line))
+        return Handshake(start=0, end=0, request=(), reply=reply)
     sent = None if request.sent is None else masked(replace(request, args=request.sent))
     return Handshake(start=request.start, end=request.end, request=masked(request), reply=reply, sent=sent)

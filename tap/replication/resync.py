@@ -31,7 +31,7 @@ from tap.replication.phase import REPLIES, Lost, Phase
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.rendezvous import Rendezvous
 from tap.replication.replies import readable
-from tap.replication.requests import Request, exchange
+from tap.replication.requests import Request
 from tap.replication.snapshot import Snapshot
 from tap.replication.state import State
 from tap.replication.stream import Stream
@@ -249,7 +249,7 @@ class Resync:
         if isinstance(grant, FullGrant):
             state.replid, state.base = grant.replid, grant.offset
             if state.role is Role.RDB_CHANNEL:
-                state.tell(exchange(request, line))
+                state.exchanged(request, line)
             self._granted_full(start, end)
             state.waiting_from = end
             state.enter(Phase.WAITING)
@@ -257,20 +257,20 @@ class Resync:
         if isinstance(grant, PartialGrant):
             self._granted_partial(grant, request, line, start, end, at)
         elif isinstance(grant, RdbChannelGrant):
-            state.tell(exchange(request, line))
+            state.exchanged(request, line)
             self._begin_two(redis_key(grant.client_id), is_dual=False)
             state.waiting_from = end
             state.enter(Phase.STREAM)
             self.begin_stream(end, None)
         elif isinstance(grant, DualChannelGrant):
-            state.tell(exchange(request, line))
+            state.exchanged(request, line)
             # Without its request, the replica's announced port is unknown, and its name is not unique.
             unnamed = "" if request is not None else f" of connection {state.connection}"
             self._begin_two(valkey_key(state.identity.announced + unnamed), is_dual=True)
             state.waiting_from = end
             state.enter(Phase.HANDSHAKE)
         else:
-            raise Lost(f"an unknown answer to PSYNC: {readable(line[:80])}")
+            raise Lost(f"an unknown answer to PSYNC: {state.shown(line)[:80]}")
         return True
 
     def announced(self, request: Request | None, line: bytes, start: int, end: int, at: float) -> bool:
@@ -294,19 +294,19 @@ class Resync:
         elif line.startswith(b"-"):
             self._refused(line, start, end)
         else:
-            raise Lost(f"where the RDB was expected: {readable(line[:80])}")
+            raise Lost(f"where the RDB was expected: {self.state.shown(line)[:80]}")
         return True
 
     def _refused(self, line: bytes, start: int, end: int) -> None:
-        self._refusal = readable(line)
+        self._refusal = self.state.shown(line)
         self.state.tell(events.ResyncRefused(start=start, end=end, reply=self._refusal))
         self.state.enter(Phase.HANDSHAKE)
 
     def _end_offset(self, request: Request | None, line: bytes, start: int, end: int) -> None:
         state, said = self.state, read_end_offset(line)
         if state.replid is not None or said is None:
-            raise Lost(f"where the RDB was expected: {readable(line[:80])}")
-        state.tell(exchange(request, line))
+            raise Lost(f"where the RDB was expected: {state.shown(line)[:80]}")
+        state.exchanged(request, line)
         state.replid, state.base, state.db = said.replid, said.offset, said.db
         self._rendezvous.wait(channel_key(said.client_id), self)
         self._granted_full(start, end)
@@ -346,10 +346,10 @@ class Resync:
     ) -> None:
         state, channel, asked = self.state, self.channel, self._asked
         if channel is None and asked is not None and asked[0] is None:
-            raise Lost(f"an unknown answer to PSYNC: {readable(line[:80])}")
+            raise Lost(f"an unknown answer to PSYNC: {state.shown(line)[:80]}")
         state.enter(Phase.STREAM)
         if channel is not None:
-            state.tell(exchange(request, line))
+            state.exchanged(request, line)
             stream = self.begin_stream(end, channel.state.db)
             if channel.phase is Phase.DONE:
                 stream.begin()
@@ -357,7 +357,7 @@ class Resync:
             state.replid = grant.replid
             stream = self.begin_stream(end, None)
             if self._is_dual_main:  # the offset was announced on an RDB channel that is not known
-                state.tell(exchange(request, line))
+                state.exchanged(request, line)
                 stream.begin()
             else:
                 stream.continues(None, start, end, at, previous_link=None, at_least=0)

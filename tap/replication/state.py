@@ -13,10 +13,13 @@ from tap.replication import events
 from tap.replication.events import Channel, Event, Role, Side
 from tap.replication.head_samples import HeadSamples
 from tap.replication.heads import Head
+from tap.replication.heard_secrets import HeardSecrets
 from tap.replication.identity import ROLES, Identity
 from tap.replication.passing import Passing
 from tap.replication.payload import Payload
 from tap.replication.phase import NEXT, REPLIES, Lost, Phase
+from tap.replication.replies import readable
+from tap.replication.requests import Request, exchange
 from tap.replication.stream import Stream
 from tap.replication.watcher import Watcher
 
@@ -40,6 +43,7 @@ class State:
         "forced",
         "from_master",
         "from_replica",
+        "heard_secrets",
         "identity",
         "is_unmatched",
         "lacks_replica",
@@ -98,6 +102,7 @@ class State:
         self.from_replica = 0
         self.lacks_replica = False  # some of the replica's bytes are missing
         self.is_unmatched = False  # replies cannot be matched by count: see Handshake.unmatch()
+        self.heard_secrets = HeardSecrets()
         self.acknowledges = False  # the replica has sent an acknowledgement, perhaps before there was a stream
         self._kept_alive: set[Side] = set()  # sides whose keepalive has been reported in this phase
 
@@ -127,6 +132,14 @@ class State:
             raise Lost(f"{phase.value} does not follow {self.step.value}")
         self.step = phase
         self._kept_alive.clear()
+
+    def exchanged(self, request: Request | None, line: bytes | None) -> None:
+        """Report a request and the first line of its reply; None: that one is not known."""
+        self.tell(exchange(request, None if line is None else self.heard_secrets.hide(line)))
+
+    def shown(self, line: bytes) -> str:
+        """A line of the master as it may be shown."""
+        return readable(self.heard_secrets.hide(line))
 
     def has_kept_alive(self, side: Side) -> bool:
         """Whether a keepalive of that side has been reported in this phase."""

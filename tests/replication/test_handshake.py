@@ -94,8 +94,8 @@ def test_shortened_requests_say_so_and_still_hide_secrets() -> None:
     told = [(event.request, event.reply) for event in talk.told if isinstance(event, events.Handshake)]
     assert told == [
         (("AUTH", "***"), "-ERR no '***'"),
-        (("AUTH", "***"), "-WRONGPASS ..."),
-        (("AUTH", "***"), "-ERR ..."),
+        (("AUTH", "***"), "-WRONGPASS ***"),
+        (("AUTH", "***"), "-ERR '***'"),
         (("AUTH", "***", "***"), "-ERR"),
         (("REPLCONF", "a" * 32 + "...", "a" * 32 + "...", "..."), "+OK"),
     ]
