@@ -187,7 +187,7 @@ class LiveView:
             self._troubles.append(said)
         if len(said) > MAX_WORDS:
             said = f"{said[:MAX_WORDS]}..."
-        new = Happening(told.time, told.link, told.replica, said, is_alarming(event))
+        new = Happening(told.time, event.kind, told.link, told.replica, said, is_alarming(event))
         is_end_of_channel = (
             isinstance(event, events.LinkClosed) and event.role is Role.RDB_CHANNEL and event.phase == "done"
         )
@@ -195,7 +195,7 @@ class LiveView:
 
     def complain(self, words: str) -> None:
         """Show a problem of redis-tap itself."""
-        self._happened(Happening(time.time(), "", "redis-tap", words, True), is_major=True)
+        self._happened(Happening(time.time(), "", "", "redis-tap", words, True), is_major=True)
 
     def _account(self, told: Told) -> None:
         """Take an event into the account of its connection, and of its replica."""
@@ -301,7 +301,7 @@ class LiveView:
                 said.append(f"    replica {line.replica}: {resyncs}, {size(line.passed)} passed{last}")
             if len(replicas) > MAX_SUMMED:
                 said.append(f"    and {len(replicas) - MAX_SUMMED} more replicas")
-        said += [f"  {one.replica}: {one.words}" for one in self._timeline if one.words.startswith("FULL RESYNC")][-3:]
+        said += [f"  {one.replica}: {one.words}" for one in self._timeline if one.kind == events.FullResync.kind][-3:]
         said += [f"  {one}" for one in self._troubles]
         return "\n".join(map(one_line, said))
 

@@ -8,6 +8,7 @@ from tap.console.figures import seconds, size, times
 from tap.console.parts import buffered, charts, clock, happening, indented, lasting, phase_style, progress, state, title
 from tap.console.picture import EVENTS, FAULTS, LINK, Attempt, Detail, FaultLine, Frame, Happening, Line
 from tap.console.terminal import Text, Words
+from tap.replication import events
 
 CHART = 5  # lines
 HANGING = 10  # columns by which a line that is continued is indented
@@ -130,7 +131,7 @@ def _faults(frame: Frame, width: int) -> list[Text]:
     if not frame.faults:
         return [title("faults", width), Words(" none is armed, and none was", style="dim")]
     lines = [title("faults", width), *map(_fault, frame.faults)]
-    fired = [one for one in frame.log if one.words.startswith("FAULT ")]
+    fired = [one for one in frame.log if one.kind == events.FaultFired.kind]
     if fired:
         lines += [title("when they fired", width), *map(_happening, reversed(fired))]
     return lines

@@ -9,6 +9,7 @@ from tap.console.charts import chart, highest
 from tap.console.figures import seconds, size, times
 from tap.console.picture import Charts, Happening, Line
 from tap.console.terminal import Text, Words, wrapped
+from tap.replication import events
 
 NARROW = 70  # columns below which charts and rankings are not side by side
 
@@ -52,7 +53,7 @@ def clock(at: float) -> str:
 
 def happening(one: Happening, place: str) -> Text:
     """An event with its time. place: whose it is; "" where that is clear."""
-    style = "red" if one.alarming else "bold" if one.words.startswith("FULL RESYNC") else ""
+    style = "red" if one.alarming else "bold" if one.kind == events.FullResync.kind else ""
     repeated = f"  ({times(one.times)})" if one.times > 1 else ""
     return Words.assemble((f" {clock(one.time)} ", "dim"), (place and f"{place} ", "cyan"), (one.words, style), repeated)
 

@@ -101,9 +101,10 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event in words. times: how often it happened in a row; time: of the last one."""
+    """An event in words. kind: the event's. times: how often it happened in a row; time: of the last one."""
 
     time: float
+    kind: str
     link: str
     replica: str
     words: str

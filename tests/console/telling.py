@@ -53,7 +53,8 @@ def drawn(frame: Frame, width: int, height: int) -> list[str]:
 
 def a_frame(*lines: Line) -> Frame:
     said = tuple(
-        Happening(1_790_000_000.0 + number, "main", "10.0.0.7:6379", sentence(FULL) or "") for number in range(50)
+        Happening(1_790_000_000.0 + number, "full_resync", "main", "10.0.0.7:6379", sentence(FULL) or "")
+        for number in range(50)
     )
     first = (("SET", 3), ("PING", 1))
     rankings = (Ranking("commands by count", 4, first), Ranking("commands by bytes", 4, first, of_bytes=True))

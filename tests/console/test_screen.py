@@ -234,7 +234,7 @@ def test_the_picture_in_the_guide_is_what_is_drawn() -> None:
         up=6.0,
         charts=Charts((0.0, 0.0, rate * 0.9, rate, rate), (), 5.0, of_rdb=True),
         rankings=(),
-        timeline=(Happening(0.0, "main", "127.0.0.1:6380", words),),
+        timeline=(Happening(0.0, "full_resync", "main", "127.0.0.1:6380", words),),
         chosen=0,
         has_keys=True,
     )
