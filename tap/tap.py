@@ -39,6 +39,7 @@ from tap.verdict.pressure import Pressures
 
 if TYPE_CHECKING:
     from tap.config.keywords import Keywords
+    from tap.control.api import Api
     from tap.observers.inspection import Inspection
 
 TICK_SECONDS = 0.1  # interval of the ticks by which faults keep time, and by which some events wait for a pause
@@ -90,7 +91,7 @@ class Tap(OnlyAsync):
         resync = await tap.wait_for(PartialResync, within=10)
 
     faults: the plan of faults; may be changed at any time. recorder: None if the configuration has no record_to. loops:
-    of full resyncs, as found so far.
+    of full resyncs, as found so far. api: None if the configuration has no api.
     """
 
     if not TYPE_CHECKING:
@@ -155,6 +156,7 @@ class Tap(OnlyAsync):
         if isinstance(observers, str) or not isinstance(observers, Iterable):
             raise ConfigError(f"a {type(observers).__name__} is not a list of observers: write observers=[...]")
         self._observers = [Attached(one, self.bus) for one in observers]
+        self.api = self._make_api()  # None if the configuration has no api
         self._observers += [Attached(one, self.bus) for one in configured(config)]  # last, because one starts a process
 
     async def __aenter__(self) -> Tap:
@@ -190,6 +192,8 @@ class Tap(OnlyAsync):
                 )
                 await listener.open()
                 self.listeners.append(listener)
+            if self.api is not None:
+                await self.api.open()
         except BaseException:
             await self.close()
             if self.recorder is not None:
@@ -211,7 +215,8 @@ class Tap(OnlyAsync):
             self._ticker.cancel()
         await asyncio.gather(*(inspection.stop() for inspection in self._inspections))
         try:
-            await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
+            ending = [listener.close(CLOSE_SECONDS) for listener in self.listeners]
+            await asyncio.gather(*ending, *([] if self.api is None else [self.api.close(CLOSE_SECONDS)]))
         finally:  # also after a cancellation
             self._buffers.close()
             self._alerts.end(asyncio.get_running_loop().time())
@@ -380,6 +385,13 @@ class Tap(OnlyAsync):
         self._journal_end += 1
         while len(self._journal) > KEPT or self._journal_bytes > KEPT_BYTES:
             self._journal_bytes -= self._journal.popleft()[1]
+
+    def _make_api(self) -> Api | None:
+        if self.config.api is None:
+            return None
+        from tap.control.api import Api  # FastAPI takes longer to import than all of a tap
+
+        return Api(self)
 
     def _inspection(self, url: Url, link: str, number: int) -> Inspection:
         from tap.observers.inspection import Inspection  # redis-py takes a sixth of the time that a tap takes to start

@@ -32,6 +32,7 @@ from tests.cli.running import TAP
 from tests.cli.test_export import synced
 from tests.cli.typed import command
 from tests.cli.typed import tap as typed
+from tests.control.asking import LOOPBACK_API, asked
 from tests.operate.pairs import start_pair
 from tests.operate.watching.watched import may_capture
 from tests.recording.wires import STREAM, file, streamed
@@ -136,6 +137,20 @@ def test_a_command_of_the_pages_is_accepted(line: str, tmp_path: Path, monkeypat
     if "Cannot assign requested address" in done.stderr or "Address family" in done.stderr:
         pytest.skip("no IPv6 on this machine")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("curl")])
+def test_a_request_of_the_pages_is_answered(line: str, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    by_socket = "--unix-socket" in line
+    with asked(f"unix:{tmp_path}/tap.sock" if by_socket else LOOPBACK_API) as tap:
+        words = shlex.split(line.replace("127.0.0.1:6474", str(tap.address)))
+        done = subprocess.run(
+            [words[0], "--fail", *words[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith(("make", ".ci/"))])

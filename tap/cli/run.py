@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,6 +34,9 @@ from tap.relay.transparent import rule
 from tap.replication.events import MasterUnreachable
 from tap.tap import Tap
 from tap.url import Address
+
+if TYPE_CHECKING:
+    from tap.control.api import Api
 
 Beside = Callable[[Tap, asyncio.Event], Coroutine[Any, Any, None]]
 REDIRECTED = "*:6400"  # where --transparent listens if nothing else is said: a rule needs a port to name
@@ -68,9 +71,10 @@ def relay(config: Config, console: Terminal, beside: Beside | None = None) -> No
     beside: awaited while the tap runs, with the tap and the event that a signal sets; its end ends the tap.
     """
     _take_sockets()
-    gc.freeze()  # every link would wait tens of milliseconds when Python looks for garbage in all that it has imported
     # The tap is made before the loop runs: it waits for its script to be loaded, and a signal ends it meanwhile.
-    asyncio.run(_run(Tap(config), console, beside))
+    tap = Tap(config)
+    gc.freeze()  # every link would wait tens of milliseconds when Python looks for garbage in all that it has imported
+    asyncio.run(_run(tap, console, beside))
 
 
 def _of_file(path: Path | None) -> dict[str, Any]:
@@ -155,6 +159,8 @@ async def _relay(
         elif beside is None:
             for listener in tap.listeners:
                 _announce(listener.config, listener.address)
+        if tap.api is not None:
+            _announce_api(tap.api, ui)
         if tap.most_connections < tap.config.max_connections != MAX_CONNECTIONS:
             say(
                 f"--max-connections {tap.config.max_connections}: ulimit -n allows {tap.most_connections}, "
@@ -192,6 +198,13 @@ def _announce(link: LinkConfig, address: Address) -> None:
         f"link {link.name}: listening on {address}, master {link.master}; "
         f"on the replica: REPLICAOF {address.to_dial} {address.port}"
     )
+
+
+def _announce_api(api: Api, ui: Ui) -> None:
+    if ui != "live":
+        say(f"API on {api.url}{', with the token of the environment' if api.has_token else ''}")
+    if api.sends_token_in_clear:
+        say(f"WARNING: {api.url} is reached without TLS: anyone in between can read the token; give --api-cert, too")
 
 
 def _warn_of_master(told: Told) -> None:

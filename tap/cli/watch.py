@@ -42,6 +42,9 @@ _NO_SOCKET = "watch opens no connection and listens nowhere"
 _OF_TAP = {
     **dict.fromkeys(("faults", "seed", "mask", "announce", "destructive", "read_only"), _NO_HAND),
     **dict.fromkeys(("links", "max_connections", "max_connections_per_address"), _NO_SOCKET),
+    **dict.fromkeys(
+        ("api", "api_cert", "api_key", "api_cacert"), "watch has no API; --ui json gives its events to programs"
+    ),
     "keylog": _NO_KEYS,
     "opaque": "watch has nothing to do but to parse",
 }

@@ -17,6 +17,7 @@ from tap.units import Limits, parse_duration
 from tap.url import Address, Url
 
 STATSD_PORT = 8125
+API_PORT = 8474  # of Toxiproxy, whose clients look for it there
 MAX_CONNECTIONS = 10_000  # Redis's default of maxclients
 SMALLEST_FILE = 4096  # minimum bytes of each file of a rotated recording
 Ui = Literal["auto", "live", "log", "json", "none"]
@@ -42,6 +43,18 @@ def statsd_address(text: str) -> Address:
             f"{text!r} is not the address of a StatsD server: write HOST:PORT, for UDP, as 127.0.0.1:{STATSD_PORT}"
         )
     return address
+
+
+def api_address(text: str) -> Address:
+    """Read where the API listens: HOST:PORT, *:PORT for every address of this machine, or unix:PATH.
+
+    Raises ConfigError.
+    """
+    if text.startswith("unix:") and not text.startswith(("unix:/", "unix://")):
+        return Address(path=str(Path(text.removeprefix("unix:")).absolute()))
+    url = Url.parse(text, default_port=API_PORT, every_host=True)
+    url.check("the API's address", ())
+    return url.address
 
 
 @described
@@ -269,6 +282,39 @@ class Config:
             topic="observers",
         ),
     ] = Given(None, FromText(Path))
+    api: Annotated[
+        Given[Address | str | None, Address | None],
+        Option(
+            "HOST:PORT|unix:PATH",
+            "Answer an HTTP API here: state, events, faults. Beyond this machine it needs REDIS_TAP_API_TOKEN.",
+            page=f"answer an [HTTP API](../control.md) here, port {API_PORT} if not given: state, events, faults; beyond "
+            "this machine it needs a token in the environment's `REDIS_TAP_API_TOKEN`",
+            topic="observers",
+        ),
+    ] = Given(None, FromText(api_address))
+    api_cert: Annotated[
+        File,
+        Option(
+            "FILE.pem",
+            "The API speaks TLS; its certificate.",
+            topic="tls",
+            needs="api",
+        ),
+    ] = Given(None, FromText(Path))
+    api_key: Annotated[
+        File,
+        Option(
+            "FILE.pem",
+            "The key of the API's certificate; in the same file if not given.",
+            page="the key of `--api-cert`; in the same file if not given",
+            topic="tls",
+            needs="api_cert",
+        ),
+    ] = Given(None, FromText(Path))
+    api_cacert: Annotated[
+        File,
+        Option("FILE.pem", "Require certificates of this CA from the API's clients.", topic="tls", needs="api_cert"),
+    ] = Given(None, FromText(Path))
     connect_timeout: Annotated[
         Time,
         Option("TIME", "How long a dial, and a TLS handshake, may take: 10s by default.", on_command_line=False),
@@ -294,6 +340,7 @@ class Config:
         ):
             if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
                 raise ConfigError(f"{name} {most!r}: a number of connections is expected, 1 or more")
+        self._check_needs()
         patterns(self.groups)
         rotate = Limits.parse(self.record_rotate)
         if rotate.size is not None and rotate.size < SMALLEST_FILE:
@@ -340,6 +387,15 @@ class Config:
         for listen in listens:
             if listens.count(listen) > 1:
                 raise ConfigError(f"two links listen on {listen}; give each its own port")
+
+    def _check_needs(self) -> None:
+        """Raise ConfigError for an option without the one that it needs."""
+        flags = {one.name: one.flags[0] for one in declared(Config)}
+        for one in declared(Config):
+            if one.option.needs and getattr(self, one.name) and not getattr(self, one.option.needs):
+                raise ConfigError(f"{flags[one.name]} has no effect without {flags[one.option.needs]}")
+        if self.api is not None and self.api.path and self.api_cert is not None:
+            raise ConfigError(f"{self.api} is a Unix socket, and the API speaks no TLS there: leave --api-cert out")
 
     def _check_opaque(self) -> None:
         """Raise ConfigError for an option that needs parsing; tap.faults.Plan checks the faults."""

@@ -94,6 +94,14 @@ class Keywords(TypedDict, total=False):
     """Send figures to a StatsD, once a second over UDP; port 8125 if not given."""
     script: Path | str | None
     """Call this file's on_full_resync(told), or any other event's on_EVENT."""
+    api: Address | str | None
+    """Answer an HTTP API here: state, events, faults. Beyond this machine it needs REDIS_TAP_API_TOKEN."""
+    api_cert: Path | str | None
+    """The API speaks TLS; its certificate."""
+    api_key: Path | str | None
+    """The key of the API's certificate; in the same file if not given."""
+    api_cacert: Path | str | None
+    """Require certificates of this CA from the API's clients."""
     connect_timeout: float | str
     """How long a dial, and a TLS handshake, may take: 10s by default."""
     drain_timeout: float | str

@@ -225,6 +225,11 @@ class Listener:
             0 if most is None else max(0, len(shown) - most),
         )
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether replicas may connect at present; a fault may have closed the port."""
+        return bool(self._servers)
+
     def learn(self, inspected: Inspected) -> None:
         """Take what the master says of itself."""
         self._route.facts.learn(inspected)

@@ -32,11 +32,23 @@ def replica_context(link: LinkConfig, keylog: Path | None) -> ssl.SSLContext | N
     """For the legs to replicas; None without TLS. Raises ConfigError that names the file with the problem."""
     if link.listen_cert is None:
         return None
+    return serving_context(
+        link.listen_cert, link.listen_key, link.listen_cacert, keylog, variable="REDIS_TAP_LISTEN_KEY_PASSWORD"
+    )
+
+
+def serving_context(
+    cert: Path, key: Path | None, cacert: Path | None, keylog: Path | None, *, variable: str
+) -> ssl.SSLContext:
+    """For a side that accepts connections. cacert: of the certificates that clients have to show; None: they need none.
+
+    variable: of the environment, with the key's password. Raises ConfigError that names the file with the problem.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0  # replicas do not resume sessions
-    _load_cert(context, link.listen_cert, link.listen_key, "REDIS_TAP_LISTEN_KEY_PASSWORD")
-    if link.listen_cacert is not None:
-        _load_ca(context, link.listen_cacert)
+    _load_cert(context, cert, key, variable)
+    if cacert is not None:
+        _load_ca(context, cacert)
         context.verify_mode = ssl.CERT_REQUIRED
     _prepare(context, keylog)
     return context

@@ -137,6 +137,10 @@ def test_a_chain_of_links_is_not_a_loop_and_ports_chosen_by_the_system_are_never
         ({"max_connections_per_address": True}, "max_connections_per_address True: a number of connections"),
         ({"alerts": "buffer > 1mb"}, "link main: only the master knows its output buffer: give --inspect URL, too"),
         ({"mask": "eof"}, "'eof' cannot be masked: write capa: and the name of a capability"),
+        ({"api": "127.0.0.1:1", "api_key": "key.pem"}, "--api-key has no effect without --api-cert"),
+        ({"api_cert": "cert.pem"}, "--api-cert has no effect without --api"),
+        ({"api": "unix:tap.sock", "api_cert": "cert.pem"}, "is a Unix socket, and the API speaks no TLS there"),
+        ({"api": "http://127.0.0.1:1"}, "http:// is not the URL of a server"),
         ({"statsd": "unix:///run/statsd"}, "is not the address of a StatsD server: write HOST:PORT, for UDP"),
     ],
 )
@@ -149,6 +153,15 @@ def test_the_smallest_rotation_and_one_into_a_directory_are_accepted(tmp_path: P
     config = Config(links="h:1", record_to="x.pcapng", record_rotate=["4096b", "10m"], record_keep="1h")
     assert config.record_rotate == ("4096b", "10m")
     assert Config(links="h:1", record_to=f"{tmp_path}/", record_keep="1gb").record_to == tmp_path
+
+
+def test_the_api_listens_at_an_address_or_a_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Config(links="h:1", api="127.0.0.1:9000").api == Address("127.0.0.1", 9000)
+    assert Config(links="h:1", api="*:9000").api == Address("*", 9000)
+    assert Config(links="h:1", api="127.0.0.1").api == Address("127.0.0.1", 8474)
+    assert Config(links="h:1", api="unix:/run/tap.sock").api == Address(path="/run/tap.sock")
+    assert Config(links="h:1", api="unix:tap.sock").api == Address(path=str(tmp_path / "tap.sock"))
 
 
 def test_each_tap_has_its_own_dice_unless_given_a_seed() -> None:

@@ -1,0 +1,22 @@
+"""Control from outside: an HTTP API on top of a tap. This room decides nothing about replication or faults.
+
+    request ──> server ──> access ──> app ──> a module of routes ──> the tap
+              connections  may it?           one per group
+
+The whole room runs in the tap's event loop, so a route may read the tap's state at any line without a lock, and nothing
+changes between two lines without an await. In return every route has to be brief: what takes longer than about a
+millisecond gives the links their turn in between (await asyncio.sleep(0)), and nothing here may block.
+
+    api                 the API of one tap, from its start to its end
+    server              accepts HTTP connections, limits them, and ends them with the tap
+    door                the socket to listen on: TCP on this machine, elsewhere with a token, or a Unix socket
+    access              who may ask what: token, Host and Origin, --read-only, the size of a body
+    app                 the FastAPI application: the groups of routes, errors as JSON
+    controlled          what this room may ask of a tap, and what all routes share
+    json_answers        JSON and errors as this API writes them
+    health              /healthz, /readyz
+    links               /v1/links
+    link_answers        the JSON of links and connections, made from the status record
+
+To add a group of routes: a module with a `router`, and its name in ROUTERS in app.py.
+"""

@@ -1,0 +1,155 @@
+"""Who may ask what. One layer around the whole application, so that no route can forget it.
+
+A tap sees every key and can cut every link, and browsers send requests to 127.0.0.1 for any page that a user opens. So
+each request passes these, in this order, before the application sees it:
+
+    Host      Over TCP it has to be an IP address, localhost, or the name that --api gives. A page whose own name was made
+              to resolve to 127.0.0.1 (DNS rebinding) sends that name. With a token any name passes: such a page has none.
+    Origin    If a browser sends one, it has to be that of this API. CORS is not offered, but a page may send a request
+              without asking first (a form, text/plain); it only cannot read the answer.
+    token     If REDIS_TAP_API_TOKEN is set, everything but OPEN needs it as a bearer, compared in constant time.
+    method    With --read-only, only GET and HEAD, and what READERS lists.
+    body      At most MAX_BODY bytes, within BODY_SECONDS, and MAX_BODIES in all requests together. It is read here as a
+              whole; the application gets it in one piece. A request that is refused before its body was read is answered,
+              and its connection closed.
+
+A refusal is {"error": sentence}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import ipaddress
+import re
+from collections.abc import Collection
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tap.control.json_answers import Refusal, refused
+
+MAX_BODY = 2**20
+MAX_BODIES = 16 * 2**20
+BODY_SECONDS = 10.0
+OPEN = frozenset({"/healthz"})  # without a token
+READERS = frozenset({"/v1/wait"})  # that change nothing, although they are not GET
+SAFE = frozenset({"GET", "HEAD"})
+CLOSE = {"connection": "close"}
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]@/]*)(?::[0-9]{1,5})?")
+
+
+class Access:
+    """The layer. token: None if none is needed. names: hosts that the Host header may give, besides addresses."""
+
+    def __init__(
+        self, app: ASGIApp, *, token: str | None, names: Collection[str], read_only: bool, is_unix: bool
+    ) -> None:
+        self._app = app
+        self._token = None if token is None else token.encode()
+        self._names = {"localhost", *(one.lower() for one in names)}
+        self._read_only = read_only
+        self._is_unix = is_unix
+        self._waiting = 0  # bytes of bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _headers(scope)
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        try:
+            self._check(scope["method"], scope["path"], headers)
+            if has_body:
+                receive = await self._with_body(headers, receive)
+        except Refusal as refusal:
+            extra = {"www-authenticate": "Bearer"} if refusal.status == 401 else {}
+            if has_body:
+                extra |= CLOSE
+            await refused(refusal.status, refusal.sentence, extra)(scope, receive, send)
+            return
+        with contextlib.suppress(Exception):  # which the application has logged and answered
+            await self._app(scope, receive, send)
+
+    def _check(self, method: str, path: str, headers: dict[str, str]) -> None:
+        """Raise Refusal for a request that is not allowed."""
+        host = headers.get("host", "")
+        if not self._is_unix and self._token is None and not self._is_own(host):
+            raise Refusal(
+                403,
+                f"the Host header is {host[:200]!r}, which is not this API: ask for it by its address, or start the tap "
+                "with --api NAME:PORT",
+            )
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
+            raise Refusal(403, f"a page of {origin[:200]} may not use this API")
+        if self._token is not None and path not in OPEN and not self._is_known(headers.get("authorization", "")):
+            raise Refusal(
+                401, "this API needs the token in REDIS_TAP_API_TOKEN of the tap: send Authorization: Bearer TOKEN"
+            )
+        if self._read_only and method not in SAFE and path not in READERS:
+            raise Refusal(403, f"this tap is read-only: {method} {path[:200]} would change something")
+
+    def _is_own(self, host: str) -> bool:
+        found = _HOST.fullmatch(host)
+        if found is None:
+            return False
+        name = found[1].lower().removeprefix("[").removesuffix("]")
+        if name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def _is_known(self, authorization: str) -> bool:
+        scheme, _, given = authorization.partition(" ")
+        assert self._token is not None
+        # Also without a scheme, so that the time says nothing about it.
+        is_same = hmac.compare_digest(given.strip().encode("latin-1", "replace"), self._token)
+        return is_same and scheme.lower() == "bearer"
+
+    async def _with_body(self, headers: dict[str, str], receive: Receive) -> Receive:
+        """Read the body. Returns a receive() with it in one piece. Raises Refusal if it is too large or too slow."""
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > MAX_BODY:
+            raise Refusal(413, f"the body has {length} bytes; at most {MAX_BODY} are accepted")
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Refusal(400, "the client left before its body had come")
+                    piece = message.get("body", b"")
+                    self._waiting += len(piece)
+                    body += piece
+                    if len(body) > MAX_BODY:
+                        raise Refusal(413, f"the body has more than the {MAX_BODY} bytes that are accepted")
+                    if self._waiting > MAX_BODIES:
+                        raise Refusal(503, "too many bodies arrive at once: try again")
+                    if not message.get("more_body"):
+                        break
+        except TimeoutError:
+            raise Refusal(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
+        finally:
+            self._waiting -= len(body)
+        return _replay(bytes(body), receive)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A receive() that returns the whole body first."""
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return first.pop() if first else await receive()
+
+    return again
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """By name in lower case; of one that is repeated, all values, which then match nothing."""
+    found: dict[str, Any] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
