@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tap.config import LinkConfig
 from tap.errors import ConfigError
+from tap.secret import secret
 
 
 def master_context(link: LinkConfig, keylog: Path | None) -> ssl.SSLContext | None:
@@ -81,9 +82,10 @@ def _load_cert(context: ssl.SSLContext, cert: Path, key: Path | None, variable: 
         nonlocal was_asked
         was_asked = True
         # Asked only for a key that is encrypted; without this OpenSSL would ask on the terminal.
-        if variable not in os.environ:
+        word = secret(variable)
+        if word is None:
             raise ConfigError(f"{key or cert}: the key is encrypted; its password is taken from {variable}")
-        return os.environ[variable]
+        return word
 
     for path in filter(None, (cert, key)):
         _check_readable(path)

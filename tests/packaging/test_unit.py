@@ -1,0 +1,171 @@
+"""The systemd unit: what systemd says of it, and the service as a machine runs it that systemd has booted."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tap.config import file as config_file
+from tap.servers.embedded import Server, free_port
+from tests.packaging.machine import Machine
+from tests.relay.certificates import Certificates
+from tests.support import ROOT, Servers, client, follow, info_of, is_up, level, wait_until
+
+UNITS = ROOT / "packaging" / "systemd"
+UNIT = UNITS / "redis-tap@.service"
+DROP_INS = sorted(UNITS.glob("*.conf"))
+EXPOSURE = 12  # tenths; 0 is safe, 100 exposed. What is left is that it uses the network
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def analyzed(directory: Path, *arguments: str, drop_in: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """What systemd-analyze says of the unit, with this drop-in if there is one, where the tap is installed."""
+    tap = directory / "redis-tap"
+    shutil.copy("/bin/true", tap)
+    unit = directory / "redis-tap@orders.service"
+    text = UNIT.read_text()
+    if drop_in is not None:  # 252 reads no drop-in of a unit that is not installed; a section may be repeated
+        text += drop_in.read_text()
+    unit.write_text(text.replace("/opt/redis-tap/bin/redis-tap", str(tap)))
+    return subprocess.run(
+        ["systemd-analyze", *arguments, str(unit)], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@needs_systemd
+@pytest.mark.parametrize("drop_in", [None, *DROP_INS], ids=lambda path: path.name if path else "alone")
+def test_systemd_finds_nothing_wrong(drop_in: Path | None, tmp_path: Path) -> None:
+    done = analyzed(tmp_path, "verify", "--recursive-errors=no", "--man=no", drop_in=drop_in)
+    assert not [line for line in done.stderr.splitlines() if "Command /usr/sbin/nft is not executable" not in line]
+    assert done.returncode == 0 or done.stderr
+
+
+@needs_systemd
+@pytest.mark.parametrize("drop_in", [None, *DROP_INS], ids=lambda path: path.name if path else "alone")
+def test_little_is_exposed(drop_in: Path | None, tmp_path: Path) -> None:
+    done = analyzed(tmp_path, "security", "--offline=true", f"--threshold={EXPOSURE}", drop_in=drop_in)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_example_is_a_configuration() -> None:
+    (link,) = config_file.load(UNITS / "orders.toml").links
+    assert link.listen.port == 6400
+
+
+# ---- the service ----
+
+
+class Service:
+    """redis-tap@orders in a machine, which has the unit and nothing of the tap's own yet."""
+
+    name = "redis-tap@orders.service"
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        units = machine.root / "etc/systemd/system"
+        shutil.copy(UNIT, units)
+        self._drop_ins = units / "redis-tap@orders.service.d"
+        self._drop_ins.mkdir()
+        (self._drop_ins / "said.conf").write_text("[Service]\nStandardError=append:/said\n")  # in place of a journal
+        self.port = free_port()
+
+    def drop_in(self, path: Path) -> None:
+        shutil.copy(path, self._drop_ins)
+
+    def configure(self, *links: str, above: str = "") -> None:
+        path = self.machine.root / "etc/redis-tap/orders.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join((above, *links)))
+
+    def link(self, master: Server, *more: str) -> str:
+        lines = ("[links.orders]", f'listen = "127.0.0.1:{self.port}"', f'master = "{master.address}"', *more)
+        return "\n".join(lines)
+
+    def said(self) -> str:
+        path = self.machine.root / "said"
+        return path.read_text() if path.exists() else ""
+
+    def shows(self, name: str) -> str:
+        return self.machine.shows(self.name, name)
+
+    def wait(self, name: str, value: str) -> None:
+        wait_until(lambda: self.shows(name) == value, what=f"{name} {value}")
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with Machine(tmp_path / "machine") as machine:
+        yield Service(machine)
+
+
+def test_the_service_runs_without_any_privilege_and_comes_back(
+    service: Service, servers: Servers, any_server: str
+) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    machine = service.machine
+    service.configure(service.link(master), above='record_to = "recordings"\nrecord_rotate = ["1gb"]')
+    machine.run("systemctl", "start", service.name)
+    wait_until(lambda: "listening on" in service.said(), what="it listens")
+    follow(replica, service.port)
+    wait_until(lambda: is_up(replica))
+
+    pid = service.shows("MainPID")
+    status = dict(line.split(":\t", 1) for line in machine.run("cat", f"/proc/{pid}/status").splitlines())
+    assert "0" not in status["Uid"].split()
+    assert {int(status[name], 16) for name in status if name.startswith("Cap")} == {0}
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    (recording,) = (machine.root / "var/lib/private/redis-tap/orders").iterdir()
+    assert recording.stat().st_mode & 0o777 == 0o600
+
+    full_resyncs = info_of(master, "stats")["sync_full"]
+    machine.run("kill", "-9", pid)
+    wait_until(lambda: service.shows("MainPID") not in (pid, "0"), what="a new process")
+    wait_until(lambda: is_up(replica))
+    client(master).set("key", "after")
+    level(master, replica)
+    assert info_of(master, "stats")["sync_full"] == full_resyncs
+
+    machine.run("systemctl", "stop", service.name)
+    assert service.shows("Result") == "success"
+
+
+def test_a_wrong_configuration_ends_the_service_for_good(service: Service, nobody: int) -> None:
+    service.configure(f'[links.orders]\nlisten = "127.0.0.1:{service.port}"\nmaster = "127.0.0.1:{nobody}"\nmaks = "x"')
+    service.machine.run("systemctl", "start", service.name, check=False)
+    service.wait("ActiveState", "failed")
+    assert service.shows("ExecMainStatus") == "2"
+    assert service.shows("NRestarts") == "0"
+    assert "maks" in service.said()
+
+
+def test_passwords_and_keys_come_as_credentials(
+    service: Service, servers: Servers, any_server: str, tmp_path: Path
+) -> None:
+    """An encrypted key of the listening side, and its password, in files that only root can read."""
+    made = Certificates(tmp_path / "made")
+    store = service.machine.root / "etc/credstore"
+    certificate, key = made.with_encrypted_key(b"opensesame")
+    (store / "redis-tap.orders.listen-cert.pem").write_text(key.read_text() + certificate.read_text())
+    (store / "redis-tap.orders.listen-key-password").write_text("opensesame\n")
+    for path in store.iterdir():
+        path.chmod(0o600)
+    master = servers.start(any_server)
+    place = f"/run/credentials/{service.name}/listen-cert.pem"
+    service.configure(service.link(master, f'listen_cert = "{place}"'))
+    service.machine.run("systemctl", "start", service.name)
+    wait_until(lambda: "listening on" in service.said(), what="it listens")
+    trusting = redis.Redis(port=service.port, ssl=True, ssl_ca_certs=str(made.ca), ssl_check_hostname=False)
+    assert trusting.ping()
+
+
+def test_a_configuration_that_only_root_reads(service: Service, servers: Servers, any_server: str) -> None:
+    service.drop_in(UNITS / "secret-config.conf")
+    service.configure(service.link(servers.start(any_server)))
+    (service.machine.root / "etc/redis-tap/orders.toml").chmod(0o600)
+    service.machine.run("systemctl", "start", service.name)
+    wait_until(lambda: "listening on" in service.said(), what="it listens")
