@@ -11,9 +11,13 @@ class Armed:
     """One fault of the plan. fired: how often. bytes: total number affected. is_over: it will not fire again.
 
     at_work: effects in progress: connections it is currently applied to, and commands and byte ranges it is changing.
+    edition: how often its parameters were changed. origin: the same object for all editions of a fault.
     """
 
-    def __init__(self, fault: Fault, name: str, now: float) -> None:
+    def __init__(self, fault: Fault, name: str, now: float, before: Armed | None = None) -> None:
+        """before: the edition that this one replaces."""
+        self.origin: object = object() if before is None else before.origin
+        self.edition: int = 0 if before is None else before.edition + 1
         self.fault = fault
         self.name = name
         self.fired = 0

@@ -16,7 +16,8 @@ per fault would make all of this a matter of luck. Nothing here waits:
   shaper it is ready. Shapers stand in the order of the plan; inactive ones are skipped.
 - The queue after the last shaper never holds more than about one read (HELD): when a peer stops reading, the shapers stop
   and fill up to their limits, is_full then stops reading, and TCP stops the sender. Memory stays bounded.
-- A fault that is removed drains its shaper into the next one, at once and in order. A fault whose phase ends leaves an
+- A fault that is removed drains its shaper into the next one, at once and in order. A fault that gets other parameters
+  hands the items that wait to its new shaper, which delays them from when they came. A fault whose phase ends leaves an
   `Off` among the items instead: the bytes of the phase still go out shaped, and the fault ends after them.
 
 Invariant: the items taken followed by those held are the items put, in order. The caller owns the clock: the same calls
@@ -99,6 +100,31 @@ class Flow:
         for item in shaper.drain():
             if not isinstance(item, Off):
                 self._pass_on(item, number + 1, now)
+
+    def hand_over(self, before: Shaper, after: Shaper, now: float) -> None:
+        """A fault has got other parameters: *after* stands in the place of *before*, and takes what that one held.
+
+        The bytes that *before* was passing on go out at once. Everything does if *after* is not active.
+        """
+        if not before.active:
+            return
+        before.active = False
+        after.follow(before)
+        number = self.shapers.index(after)
+        is_first = True
+        for at, item in before.waiting(now):
+            if isinstance(item, Off):
+                continue
+            is_bytes = bool(size_of(item))
+            if not (after.active and before.waits) or (is_first and is_bytes):
+                self._pass_on(item, number + 1, now)
+            else:
+                after.push(item, at if is_bytes else now)
+            is_first = False
+
+    def held_before(self, shaper: Shaper) -> int:
+        """Bytes held by the active shapers that stand before this one."""
+        return sum(one.held for one in self.shapers[: self.shapers.index(shaper)] if one.active)
 
     def stop_after(self, shaper: Shaper, act: Callable[[], None], now: float) -> None:
         """Let the shaper finish the items it holds, shaped as before, then act: its fault ends after them."""

@@ -12,6 +12,7 @@ instance, so a kind holds no state: what it must remember about a connection goe
     header         the line that announces an RDB     truncate
     prepare        when applied to a connection       delay, throttle, slice (a shaper); truncate (a mark)
     start, stop    of an effect that lasts            stall
+    over           the fault has ended, the connection has not    mute, reset: they have swallowed bytes
 """
 
 from __future__ import annotations
@@ -99,6 +100,9 @@ class Kind:
 
     def stop(self, site: Site) -> None:
         """End an effect that lasts."""
+
+    def over(self, site: Site) -> None:
+        """An effect that lasted has ended, after stop(), because the fault was removed or its time is over."""
 
     def act(self, site: Site, side: Side, position: int, *, at_once: bool) -> None:
         """Act now: the lane of *side* has passed every byte before *position*.

@@ -82,9 +82,16 @@ class LinkFaults:
         """The plan has changed: apply new faults, end removed ones. All others continue undisturbed."""
         self.now = now
         armed_now = [armed for armed in self._plan.armed if self._concerns(armed)]
+        origins = {armed.origin: armed for armed in armed_now}
+        changed: dict[Armed, Work] = {}  # by the new edition: the fault with its parameters of before
         for work in self.works:
             if work.armed not in armed_now:
-                work.let_go()
+                after = origins.get(work.armed.origin)
+                if after is None:
+                    work.end()
+                else:
+                    work.give_way()
+                    changed[after] = work
                 work.reports.flush()
                 for lane in self.lanes.values():
                     lane.forget(work)
@@ -99,6 +106,9 @@ class LinkFaults:
         self._on_time = [work for work in self.works if work.fault.acts_on_time]
         self._timed = [work for work in self.works if work.fault.spans or work.fault.acts_on_time]
         self._act_on_time()
+        for work in self.works:
+            if work.armed in changed:
+                changed[work.armed].hand_over(work)
         self._places.mark()
         for side, lane in self.lanes.items():
             lane.reach(now)
@@ -196,8 +206,10 @@ class LinkFaults:
         if self._frames.end_rules():
             self.lanes[Side.REPLICA].decide(self._decided(Side.REPLICA), now)
         for work in self.works:
-            if now >= work.ends_at:
+            work.call_if_due()
+            if now >= work.ends_at and work.is_on:
                 work.stop()
+                work.what.over(work)
             work.reports.tick(now)
 
     def _act_on_time(self) -> None:
@@ -226,7 +238,7 @@ class LinkFaults:
         """When to call tick() next, or to ask a lane's flow again."""
         wakes = min(lane.flow.wakes for lane in self.lanes.values())
         for work in self._timed:
-            wakes = min(wakes, work.ends_at if work.is_on else work.armed.next_occasion(self.now))
+            wakes = min(wakes, min(work.ends_at, work.calls_at) if work.is_on else work.armed.next_occasion(self.now))
         return wakes
 
     def _decided(self, side: Side) -> int:

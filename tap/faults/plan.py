@@ -103,13 +103,30 @@ class Plan:
 
     def remove(self, name: str) -> None:
         """Disarm a fault and release the bytes it holds. Raises ConfigError if no fault has that name."""
+        self._end(self._named(name))
+        self.changed()
+
+    def _named(self, name: str) -> Armed:
         for armed in self.armed:
             if armed.name == name:
-                self._end(armed)
-                self.changed()
-                return
+                return armed
         names = [armed.name for armed in self.armed]
         raise ConfigError(f"no fault is named {name!r}; armed: {', '.join(names) or 'none'}.{did_you_mean(name, names)}")
+
+    def change(self, name: str, fault: Fault) -> Armed:
+        """Give an armed fault other parameters; it keeps its name and its place in the plan.
+
+        Each connection hands over what the fault holds and has counted, and the fault's chance is drawn anew. Raises
+        ConfigError if no fault has that name, or the plan would not take the new one.
+        """
+        before = self._named(name)
+        self._check(fault, set())
+        armed = Armed(fault, name, self._clock(), before)
+        self.armed[self.armed.index(before)] = armed
+        self._over(before)
+        self._tell(events.FaultArmed(fault=name, spec=fault.spec, seed=self.seed))
+        self.changed()
+        return armed
 
     def clear(self) -> None:
         """Disarm all faults."""
@@ -119,7 +136,8 @@ class Plan:
 
     def rng(self, armed: Armed, link: str, ordinal: int) -> Random:
         """The generator of one fault on the *ordinal*th connection of a link."""
-        return Random(f"{self.seed} {armed.name} {link} {ordinal}")  # noqa: S311
+        edition = f" {armed.edition}" if armed.edition else ""
+        return Random(f"{self.seed} {armed.name} {link} {ordinal}{edition}")  # noqa: S311
 
     def _rng(self, armed: Armed) -> Random:
         """The generator for draws that a fault makes before there is a connection."""
@@ -173,10 +191,13 @@ class Plan:
     def _end(self, armed: Armed) -> None:
         if armed.is_over:  # an observer that saw another fault expire has removed this one
             return
-        armed.is_over = True
         if not armed.fired:
             self.never_fired.append(armed)
         self.armed.remove(armed)
+        self._over(armed)
+
+    def _over(self, armed: Armed) -> None:
+        armed.is_over = True
         self._rngs.pop(armed, None)
         self._tell(events.FaultExpired(fault=armed.name, spec=armed.fault.spec, fired=armed.fired, bytes=armed.bytes))
 

@@ -26,9 +26,13 @@ Held = Item | Off
 
 
 class Shaper:
-    """Holds items back while it is active; inactive shapers are skipped. limit: bytes it holds before reading pauses."""
+    """Holds items back while it is active; inactive shapers are skipped. limit: bytes it holds before reading pauses.
+
+    waits: what it holds has yet to be delayed, so that other parameters of its fault apply to it.
+    """
 
     limit = HELD
+    waits = True
 
     def __init__(self) -> None:
         self.active = False
@@ -50,6 +54,13 @@ class Shaper:
     def drain(self) -> list[Held]:
         """Remove and return everything that is held, due or not."""
         raise NotImplementedError
+
+    def waiting(self, now: float) -> list[tuple[float, Held]]:
+        """As drain(), each item with the time from which its delay counts."""
+        return [(now, item) for item in self.drain()]
+
+    def follow(self, before: Shaper) -> None:
+        """Take over what the shaper of the same fault, with other parameters, has counted."""
 
 
 def owned(item: Held) -> Held:
@@ -77,7 +88,7 @@ class Cutter(Shaper):
         if not isinstance(item, bytes):
             self._items.popleft()
             return item
-        piece = item[self._at : self._at + self._piece]
+        piece = item[self._at : self._at + self._next(len(item) - self._at)]
         self._at += len(piece)
         self.held -= len(piece)
         self._went(len(piece), now)
@@ -85,6 +96,10 @@ class Cutter(Shaper):
             self._items.popleft()
             self._at = 0
         return piece
+
+    def _next(self, left: int) -> int:
+        """The size of the next piece, at least 1. left: bytes of the item that have not gone out."""
+        return self._piece
 
     def _went(self, size: int, now: float) -> None:
         """A piece has gone out: move _free."""
@@ -98,6 +113,36 @@ class Cutter(Shaper):
         if self._at:
             self._items[0] = self._items[0][self._at :]
             self._at = 0
+        items = list(self._items)
+        self._items.clear()
+        self.held = 0
+        return items
+
+
+class Passing(Shaper):
+    """Holds nothing back. What is let through waits here until the next shaper, or the socket, takes it."""
+
+    waits = False
+
+    def push(self, item: Held, now: float) -> None:
+        raise NotImplementedError
+
+    def pop(self, now: float) -> Held | None:
+        if not self._items:
+            return None
+        item: Held = self._items.popleft()
+        self.held -= size_of(item)
+        return item
+
+    def _let(self, item: Held) -> None:
+        self._items.append(owned(item))
+        self.held += size_of(item)
+
+    @property
+    def wakes(self) -> float:
+        return -NEVER if self._items else NEVER
+
+    def drain(self) -> list[Held]:
         items = list(self._items)
         self._items.clear()
         self.held = 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
+from tap.faults.flow_items import CloseLink
 from tap.faults.lane import Lane
 from tap.faults.shaper import Shaper
 from tap.faults.when import When
@@ -79,6 +80,9 @@ class Site(Protocol):
     def shape(self, side: Side, shaper: Shaper) -> None:
         """Let this shaper hold back what *side* sends while the effect lasts."""
 
+    def call_later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Call *act* after this time unless the effect ends before. Replaces what was to be called."""
+
     def until(self, side: Side, position: int, end: Callable[[], None]) -> None:
         """Call *end* at this byte to end an effect on bytes; earlier if the fault is removed."""
 
@@ -105,6 +109,9 @@ class Site(Protocol):
 
         reset: with RST. legs: "both", "master", "replica".
         """
+
+    def order_to_close(self, side: Side, position: int) -> CloseLink:
+        """For a shaper to pass on after the bytes before *position*: close the link there, with FIN."""
 
     def sent_more(self) -> None:
         """Note that the replica has been sent more of the stream than the master sent, so its ACKs may be ahead."""

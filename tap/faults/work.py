@@ -67,8 +67,11 @@ class Work:
         self.is_ending = False
         self.last_occasion = -1
         self.is_on = False
+        self.was_on = False  # when the fault got other parameters
         self.has_drawn = False  # the chance for this connection, or for this stay in the phase, is drawn
         self.ends_at = math.inf
+        self.calls_at = math.inf  # when to call what call_later() was given
+        self._call: Callable[[], None] = lambda: None
         self.spans: list[Callable[[], None]] = []
         self.shapers: dict[Side, Shaper] = {}
         self.matches = 0
@@ -201,11 +204,46 @@ class Work:
         """End the effect and release the bytes it holds."""
         if not self.is_on:
             return
-        self.is_on = self.is_ending = False
-        self.armed.at_work -= 1
-        self.what.stop(self)
+        self._end_effect()
         for side, shaper in self.shapers.items():
             self.lane(side).flow.stop(shaper, self._link.now)
+
+    def _end_effect(self) -> None:
+        self.is_on = self.is_ending = False
+        self.calls_at = math.inf
+        self.armed.at_work -= 1
+        self.what.stop(self)
+
+    def end(self) -> None:
+        """The fault has ended, while the connection goes on: end all effects in progress."""
+        was_on = self.is_on
+        self.let_go()
+        if was_on:
+            self.what.over(self)
+
+    def give_way(self) -> None:
+        """End the effect, but keep the bytes it holds, for hand_over()."""
+        self.was_on = self.is_on
+        if self.is_on:
+            self._end_effect()
+
+    def hand_over(self, after: Work) -> None:
+        """*after* is this fault with other parameters, and at work already if it is to be."""
+        for side, shaper in self.shapers.items():
+            if side in after.shapers:
+                self.lane(side).flow.hand_over(shaper, after.shapers[side], self._link.now)
+        if self.was_on and not after.is_on:
+            self.what.over(self)
+
+    def call_later(self, seconds: float, act: Callable[[], None]) -> None:
+        self.calls_at = self._link.now + seconds
+        self._call = act
+
+    def call_if_due(self) -> None:
+        """Call what call_later() was given, if its time has come."""
+        if self._link.now >= self.calls_at:
+            self.calls_at = math.inf
+            self._call()
 
     def enter_phase(self) -> None:
         if self._may_go_on():
@@ -283,6 +321,11 @@ class Work:
         else:
             lane.flow.put(order, link.now)
             lane.stop()
+
+    def order_to_close(self, side: Side, position: int) -> CloseLink:
+        self.fired(side, position, 0, "cut with FIN")
+        self.lane(side).stop()
+        return CloseLink(False, "both", self.armed.name)
 
     def sent_more(self) -> None:
         if self._link.conversation.stream is not None:

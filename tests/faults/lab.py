@@ -128,6 +128,10 @@ class Lab:
     def expired(self) -> list[FaultExpired]:
         return [event for event in self.told if isinstance(event, FaultExpired)]
 
+    @property
+    def is_open(self) -> bool:
+        return self.cut is None
+
     def is_held(self, side: Side) -> bool:
         return self.faults.lanes[side].flow.is_full
 

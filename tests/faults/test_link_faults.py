@@ -60,7 +60,7 @@ def test_bytes_held_for_a_phase_end_once_however_long_that_takes() -> None:
     assert lab.at_replica == b""
     assert armed.at_work == 1
     (shaper,) = lab.faults.lanes[Side.MASTER].flow.shapers
-    assert sum(isinstance(item, Off) for _, item in shaper._items) == 1
+    assert sum(isinstance(item, Off) for _, item, _ in shaper._items) == 1
     lab.wait(1.2)
     assert lab.at_replica == held + SET
     assert armed.at_work == 0

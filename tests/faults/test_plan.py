@@ -266,6 +266,32 @@ def test_removing_a_fault_leaves_the_others() -> None:
     assert [event.fault for event in desk.told if isinstance(event, FaultExpired)] == ["b", "a", "c"]
 
 
+def test_a_fault_with_other_parameters_keeps_its_name_and_place_and_draws_anew() -> None:
+    desk = Desk("cut name=a", "delay 1ms name=b", "cut name=c")
+    before = desk.plan.armed[1]
+    after = desk.plan.change("b", parse("throttle 1kb/s"))
+    assert [one.name for one in desk.plan.armed] == ["a", "b", "c"]
+    assert desk.plan.armed[1] is after
+    assert (before.is_over, after.is_over, after.origin is before.origin, after.edition) == (True, False, True, 1)
+    assert desk.told[3:] == [
+        FaultExpired(fault="b", spec="delay 1ms name=b", fired=0, bytes=0),
+        FaultArmed(fault="b", spec="throttle 1kb/s", seed=desk.plan.seed),
+    ]
+    assert desk.changes == 1
+    assert desk.plan.never_fired == []
+    draws = {desk.plan.rng(one, "main", 1).random() for one in (before, after, desk.plan.change("b", after.fault))}
+    assert len(draws) == 3
+
+
+def test_a_fault_that_is_not_there_gets_no_other_parameters() -> None:
+    desk = Desk("cut name=a", links=("eu",))
+    with pytest.raises(ConfigError, match=r"no fault is named 'b'; armed: a\."):
+        desk.plan.change("b", parse("cut"))
+    with pytest.raises(ConfigError, match="no link is named 'us'"):
+        desk.plan.change("a", parse("cut link=us"))
+    assert not desk.plan.armed[0].is_over
+
+
 def test_generated_names_are_new_and_count_by_kind() -> None:
     desk = Desk("cut", "delay 1ms", "cut name=cut-2", "cut", "delay 1ms")
     assert [one.name for one in desk.plan.armed] == ["cut-1", "delay-1", "cut-2", "cut-3", "delay-2"]

@@ -29,6 +29,12 @@ class Delay(Kind):
     latency: float | None = param(duration, "TIME", "the delay of every byte", positional=True)
     jitter: float = param(duration, "TIME", "variation, plus or minus; with normal, the standard deviation", default=0.0)
     distribution: str = param(one_of("uniform", "normal"), "uniform|normal", "how the jitter is drawn", default="uniform")
+    fin: str = param(
+        one_of("delayed", "prompt"),
+        "delayed|prompt",
+        "the end of a direction comes later by the latency, too, or right after the last byte",
+        default="delayed",
+    )
 
     def wrong(self, when: When, scope: Scope) -> str:
         return f"how long? write for example {self.example!r}" if self.latency is None else ""
@@ -42,11 +48,16 @@ class Delay(Kind):
     def prepare(self, site: Site) -> None:
         assert self.latency is not None
         for side in site.sides:
-            site.shape(side, DelayLine(self.latency, self.jitter, self.distribution == "normal", site.rng))
+            line = DelayLine(self.latency, self.jitter, self.distribution == "normal", site.rng)
+            line.end_latency = None if self.fin == "delayed" else 0.0
+            site.shape(side, line)
 
 
 class DelayLine(Shaper):
-    """Holds each item for the latency, and never lets one overtake another."""
+    """Holds each item for the latency, and never lets one overtake another.
+
+    end_latency: of the end of the direction; None for that of the bytes.
+    """
 
     limit = HELD_BY_DELAY
 
@@ -56,15 +67,18 @@ class DelayLine(Shaper):
         self._jitter = jitter
         self._normal = normal
         self._rng = rng
+        self.end_latency: float | None = None
         self._last = -NEVER
 
     def push(self, item: Held, now: float) -> None:
         latency = self._latency
-        if self._jitter:
+        if self.end_latency is not None and not size_of(item):
+            latency = self.end_latency
+        elif self._jitter:
             varied = self._rng.gauss(0, self._jitter) if self._normal else self._rng.uniform(-self._jitter, self._jitter)
             latency = max(0.0, latency + varied)
         self._last = max(self._last, now + latency)
-        self._items.append((self._last, owned(item)))
+        self._items.append((self._last, owned(item), now))
         self.held += size_of(item)
 
     def pop(self, now: float) -> Held | None:
@@ -79,7 +93,10 @@ class DelayLine(Shaper):
         return self._items[0][0] if self._items else NEVER
 
     def drain(self) -> list[Held]:
-        items = [item for _, item in self._items]
+        return [item for _, item in self.waiting(0.0)]
+
+    def waiting(self, now: float) -> list[tuple[float, Held]]:
+        items = [(came, item) for _, item, came in self._items]
         self._items.clear()
         self.held = 0
         return items
