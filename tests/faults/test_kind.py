@@ -62,6 +62,7 @@ def test_those_that_change_a_streams_bytes_say_that_they_damage() -> None:
         "reorder",
         "corrupt",
         "truncate",
+        "lose",
     }
 
 
@@ -91,6 +92,11 @@ def test_a_kind_is_added_as_contributing_says(tmp_path: Path, monkeypatch: pytes
         ("throttle 1kb/s", "throttling"),
         ("slice", "slicing"),
         ("stall", "stalled"),
+        ("slow-close 1s", "closing slowly"),
+        ("mute", "muted"),
+        ("reset", "resetting"),
+        ("limit 1b", "limited"),
+        ("lose 1%", "losing"),
     ],
 )
 @pytest.mark.parametrize(
@@ -112,4 +118,9 @@ def test_effects_that_do_not_last_have_no_name_for_it() -> None:
         "throttle",
         "slice",
         "stall",
+        "slow-close",
+        "mute",
+        "reset",
+        "limit",
+        "lose",
     }

@@ -7,11 +7,12 @@ from random import Random
 
 import pytest
 
+from tap.faults.flow_items import End
 from tap.faults.kinds.delay import DelayLine
 from tap.faults.shaper import NEVER
 from tap.faults.spec import parse
 from tap.replication.events import Side
-from tests.faults.lab import SET, Lab, command, resync_partially, shake_hands
+from tests.faults.lab import PING, SET, Lab, command, resync_partially, shake_hands
 
 
 def test_a_delay_keeps_order_and_its_removal_loses_nothing() -> None:
@@ -129,3 +130,47 @@ def test_jitter_keeps_the_order() -> None:
 )
 def test_the_least_delay_of_a_byte_is_known(spec: str, least: float) -> None:
     assert parse(spec).what.least_delay == pytest.approx(least)
+
+
+# ---- the end, and other parameters ----
+
+
+@pytest.mark.parametrize(("fin", "later"), [("", 0.3), ("fin=prompt", 0.2)])
+def test_the_end_is_delayed_as_it_says(fin: str, later: float) -> None:
+    lab = Lab(f"delay 300ms from=replica {fin}")
+    lab.replica(PING)
+    lab.wait(0.1)
+    begun = lab.now
+    lab.faults.ended(Side.REPLICA, End.FIN, lab.now)
+    lab.wait(1)
+    when, item = lab.out[Side.REPLICA][-1]
+    assert item is End.FIN
+    assert when - begun == pytest.approx(later)
+
+
+def test_other_parameters_apply_to_what_waits_from_when_it_came() -> None:
+    lab = Lab("delay 10s from=replica name=far")
+    start = lab.now
+    for piece in (b"a", b"b", b"c"):
+        lab.replica(piece)
+        lab.wait(1)
+    lab.plan.change("far", parse("delay 5s from=replica"))
+    lab.replica(b"d")
+    lab.wait(20)
+    found = [(round(when - start, 3), item) for when, item in lab.out[Side.REPLICA]]
+    assert found == [(3.0, b"a"), (6.0, b"b"), (7.0, b"c"), (8.0, b"d")]
+    assert [event.kind for event in lab.told if event.kind.startswith("fault_")] == [
+        "fault_armed",
+        "fault_fired",
+        "fault_expired",
+        "fault_armed",
+        "fault_fired",
+    ]
+    assert [event.fault for event in lab.fired] == ["far"] * 2
+
+
+def test_what_waits_goes_out_when_other_parameters_spare_the_connection() -> None:
+    lab = Lab("delay 10s from=replica name=far")
+    lab.replica(b"a", b"b")
+    lab.plan.change("far", parse("delay 10s from=replica probability=0.000001"))
+    assert lab.at_master == b"ab"

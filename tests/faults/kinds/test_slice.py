@@ -6,9 +6,11 @@ import itertools
 
 import pytest
 
+from tap.errors import ConfigError
 from tap.faults.flow_items import CloseLink
 from tap.faults.kinds.slice import Slicer
 from tap.faults.shaper import NEVER
+from tap.faults.spec import parse
 from tap.replication.events import Side
 from tests.faults.lab import SET, Lab, resync_partially
 
@@ -61,3 +63,40 @@ def test_slices_begin_at_their_byte(when: str) -> None:
     begins = 10 if when.startswith("at") else 0
     pieces = [SET[at : at + 4] for at in range(begins, len(SET), 4)]
     assert [item for _, item in lab.out[Side.MASTER][before:]] == ([SET[:10]] if begins else []) + pieces
+
+
+@pytest.mark.parametrize(("size", "variation"), [(64, 32), (64, 63), (1000, 10), (2, 1)])
+def test_a_variation_makes_segments_of_about_the_size(size: int, variation: int) -> None:
+    lab = Lab(f"slice {size}b variation={variation}b from=master")
+    data = bytes(range(256)) * 128
+    lab.master(data)
+    lab.wait(1)
+    sizes = [len(item) for _, item in lab.out[Side.MASTER] if isinstance(item, bytes)]
+    assert lab.at_replica == data
+    assert 1 <= min(sizes) < max(sizes) <= size + variation
+    assert size / 2 < len(data) / len(sizes) <= size + variation
+
+
+def test_a_variation_leaves_short_reads_alone() -> None:
+    lab = Lab("slice 64b variation=32b gap=1ms from=master")
+    lab.master(bytes(96), bytes(97))
+    lab.wait(1)
+    sizes = [len(item) for _, item in lab.out[Side.MASTER] if isinstance(item, bytes)]
+    assert sizes[0] == 96
+    assert sizes[1] + sizes[2] == 97
+
+
+def test_the_rest_of_a_read_leaves_in_one_piece_when_the_fault_gets_other_parameters() -> None:
+    lab = Lab("slice 10b variation=5b gap=1s from=master name=thin")
+    lab.master(bytes(100), b"x" * 40)
+    first = len(lab.at_replica)
+    lab.plan.change("thin", parse("slice 20b gap=1s from=master"))
+    sizes = [len(item) for _, item in lab.out[Side.MASTER] if isinstance(item, bytes)]
+    assert sizes == [first, 100 - first, 20]
+    lab.wait(2)
+    assert lab.at_replica == bytes(100) + b"x" * 40
+
+
+def test_a_variation_is_less_than_the_size() -> None:
+    with pytest.raises(ConfigError, match="less than"):
+        parse("slice 10b variation=10b")

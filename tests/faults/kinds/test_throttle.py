@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from tap.faults.kinds.throttle import LATE, TokenBucket
+from tap.errors import ConfigError
+from tap.faults.kinds.throttle import LATE, SlowLine, Throttle, TokenBucket
+from tap.faults.shaper import NEVER
+from tap.faults.spec import parse
 from tap.replication.events import Side
 from tests.faults.lab import ASKS_ALL, FULL, MARK, RDB, SET, Lab, ack, command, pieces, resync_partially, shake_hands
 
@@ -112,3 +117,57 @@ def test_a_very_low_rate_goes_byte_by_byte() -> None:
     assert throttle.wakes == pytest.approx(50.5 - LATE)
     assert throttle.pop(50.4) is None
     assert throttle.pop(50.5) == b"b"
+
+
+# ---- a slow line ----
+
+
+def test_on_a_slow_line_bytes_wait_for_their_own_time_too() -> None:
+    lab = Lab("throttle 1000b/s wait=before from=master")
+    start = lab.now
+    lab.master(bytes(250))
+    lab.wait(5)
+    lab.master(bytes(100))  # the pause before it earns nothing
+    lab.wait(5)
+    found = [(round(when - start, 3), len(item)) for when, item in lab.out[Side.MASTER]]  # type: ignore[arg-type]
+    assert found == [(0.1, 100), (0.2, 100), (0.25, 50), (5.1, 100)]
+
+
+def test_a_slow_line_is_exact_on_average() -> None:
+    lab = Lab("throttle 100000b/s wait=before from=master")
+    start = lab.now
+    for piece in pieces(bytes(120_000), 32_768):
+        lab.master(piece)
+    lab.wait(3)
+    assert lab.out[Side.MASTER][-1][0] - start == pytest.approx(1.2)
+
+
+def test_a_late_timer_is_made_up_for_but_not_a_peer_that_reads_late() -> None:
+    line = SlowLine(1000)
+    line.push(bytes(400), 50.0)
+    assert line.pop(50.099) is None
+    assert line.pop(50.11) == bytes(100)
+    assert line.wakes == pytest.approx(50.2)
+    assert line.pop(60.0) == bytes(100)
+    assert line.wakes == pytest.approx(60.0 - LATE + 0.1)
+    assert (line.held, line.drain(), line.wakes) == (200, [bytes(200)], NEVER)
+
+
+def test_nothing_passes_at_rate_zero_until_the_rate_is_another() -> None:
+    lab = Lab("throttle 1kb/s wait=before from=master name=thin")
+    zero = dataclasses.replace(lab.plan.armed[0].fault, what=Throttle(rate=0, wait="before"))
+    lab.plan.change("thin", zero)
+    lab.master(b"abc", b"def")
+    lab.wait(3600)
+    assert lab.at_replica == b""
+    lab.plan.change("thin", parse("throttle 10b/s wait=before from=master"))
+    assert lab.at_replica == b"abc"  # what is held goes at once, the rest at the new rate
+    lab.wait(0.29)
+    assert lab.at_replica == b"abcde"
+    lab.plan.remove("thin")
+    assert lab.at_replica == b"abcdef"
+
+
+def test_a_burst_is_not_for_a_slow_line() -> None:
+    with pytest.raises(ConfigError, match="wait=after"):
+        parse("throttle 1kb/s burst=10kb wait=before")
