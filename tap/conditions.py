@@ -13,12 +13,12 @@ import fnmatch
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tap.bus import Told
 from tap.errors import ConfigError, did_you_mean
-from tap.replication.events import EVENTS, Event
+from tap.replication.events import EVENTS, Command, Event, RdbKey
 
 Conditions = Mapping[str, str | int | float | bool]
 
@@ -51,6 +51,22 @@ def check(kind: type[Event], where: Conditions) -> None:
             names = ", ".join(f"{path}.{name if name != _ANY else 'NAME'}" for name in known)
             raise ConfigError(f"{said} is an object: compare what is in it: {names}")
         _check_value(said, hint, wanted)
+
+
+def check_reported(kind: type[Event], *, every_command: bool, every_key: bool) -> None:
+    """Raise ConfigError for a kind that a tap with these options does not report."""
+    for one, is_reported, option, flag in (
+        (Command, every_command, "every_command", "--commands"),
+        (RdbKey, every_key, "every_key", "--rdb-keys"),
+    ):
+        if kind is one and not is_reported:
+            raise ConfigError(f"{kind.kind} is reported only on request: Tap(..., {option}=True), or run {flag}")
+
+
+def check_link(link: str, names: Collection[str]) -> None:
+    """Raise ConfigError for a link that does not exist."""
+    if link not in names:
+        raise ConfigError(f"no link is named {link!r}; known: {', '.join(names)}.{did_you_mean(link, names)}")
 
 
 def matches(told: Told, where: Conditions) -> bool:

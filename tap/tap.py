@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from tap.bus import COUNTLESS, EVENT_BYTES, Bus, Told, memory_of
-from tap.conditions import Conditions, check, event_named, matches
+from tap.bus import COUNTLESS, Bus, Told
+from tap.conditions import Conditions, check, check_link, check_reported, event_named, matches
 from tap.config.config import Config, of_a_tap
-from tap.errors import ConfigError, TapError, did_you_mean
+from tap.errors import ConfigError, TapError
 from tap.faults import Plan, parse
 from tap.hints import OnlyAsync, no_attribute, refuse
+from tap.kept_events import KeptEvents
 from tap.observers.attached import Attached
 from tap.observers.observer import Observer
 from tap.observers.registry import configured
@@ -26,7 +27,7 @@ from tap.relay.buffers import Buffers
 from tap.relay.connection import Connection
 from tap.relay.dial import trouble_reaching
 from tap.relay.listener import Listener
-from tap.replication.events import Command, Event, MasterUnreachable, RdbKey
+from tap.replication.events import Event, MasterUnreachable
 from tap.replication.inspected import Inspected
 from tap.replication.phase import Phase
 from tap.status import AlertFigures, Status
@@ -44,9 +45,8 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.1  # interval of the ticks by which faults keep time, and by which some events wait for a pause
 SAID_SECONDS = 15.0  # for which a verdict goes by a master's answer; its settings are asked for every ten
-KEPT = 10_000  # events kept for wait_for()
-KEPT_BYTES = 16 * 2**20  # their memory; a limit of its own, because a peer can make an event as long as a protocol line
 CLOSE_SECONDS = 0.5  # peers that take longer to close are cut off
+API_CLOSE_SECONDS = 0.3  # for clients of the API, which get the last events
 
 E = TypeVar("E", bound=Event)
 
@@ -149,9 +149,7 @@ class Tap(OnlyAsync):
             },
             self.bus.publish,
         )
-        self._journal: deque[tuple[Told, int]] = deque()  # events, each with its memory in bytes
-        self._journal_bytes = 0
-        self._journal_end = 0  # the number of events ever put into the journal
+        self.kept_events = KeptEvents()
         self._waited_for = 0  # the number of those that wait_for() has passed
         if isinstance(observers, str) or not isinstance(observers, Iterable):
             raise ConfigError(f"a {type(observers).__name__} is not a list of observers: write observers=[...]")
@@ -171,7 +169,7 @@ class Tap(OnlyAsync):
             except TapError:
                 await self.close()
                 raise
-        self.bus.subscribe(self._remember, without=COUNTLESS)
+        self.bus.subscribe(self.kept_events.add, without=COUNTLESS)
         self.bus.subscribe(self._count, without=COUNTLESS)
         self.bus.subscribe(self._judge, without=COUNTLESS)
         for fault in self._first_faults:
@@ -215,15 +213,15 @@ class Tap(OnlyAsync):
             self._ticker.cancel()
         await asyncio.gather(*(inspection.stop() for inspection in self._inspections))
         try:
-            ending = [listener.close(CLOSE_SECONDS) for listener in self.listeners]
-            await asyncio.gather(*ending, *([] if self.api is None else [self.api.close(CLOSE_SECONDS)]))
+            await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
         finally:  # also after a cancellation
             self._buffers.close()
             self._alerts.end(asyncio.get_running_loop().time())
             self.faults.clear()
             if self.recorder is not None:
                 await self.recorder.close()
-            await asyncio.gather(*(observer.stop() for observer in self._observers))
+            ending = [observer.stop() for observer in self._observers]
+            await asyncio.gather(*ending, *([] if self.api is None else [self.api.close(API_CLOSE_SECONDS)]))
 
     async def look_for_masters(self) -> None:
         """Connect to every link's master once, and close. Reports a MasterUnreachable for each that cannot be reached."""
@@ -315,12 +313,9 @@ class Tap(OnlyAsync):
                 return False
             return where is None or (where(told.event) if callable(where) else matches(told, where))
 
-        first = self._journal_end - len(self._journal)
-        forgotten = max(0, first - self._waited_for)
+        forgotten = max(0, self.kept_events.first - self._waited_for)
         meanwhile: Counter[str] = Counter()
-        for number, (told, _) in enumerate(tuple(self._journal), first):
-            if number < self._waited_for:
-                continue
+        for number, told in self.kept_events.since(self._waited_for):
             if fits(told):
                 self._waited_for = number + 1
                 return told.event
@@ -333,12 +328,12 @@ class Tap(OnlyAsync):
             meanwhile[told.event.kind] += 1
             try:
                 if fits(told):
-                    self._waited_for = self._journal_end
+                    self._waited_for = self.kept_events.end
                     found.set_result(told.event)
             except Exception as error:  # raised by the caller's condition
                 found.set_exception(error)
 
-        # Subscribed after _remember(), so that _journal_end already counts the event when hear() runs.
+        # Subscribed after kept_events, whose end already counts the event when hear() runs.
         end_hearing = self.bus.subscribe(hear, without=[one for one in COUNTLESS if not issubclass(one, kinds)])
         try:
             async with asyncio.timeout(seconds):
@@ -360,15 +355,9 @@ class Tap(OnlyAsync):
                 check(kind, where)
             elif where is not None and not callable(where):
                 raise ConfigError(f"where {where!r}: write fields and their values, as {{'reason.code': 'first_sync'}}")
-            for one, is_reported, option in (
-                (Command, self.config.every_command, "every_command"),
-                (RdbKey, self.config.every_key, "every_key"),
-            ):
-                if kind is one and not is_reported:
-                    raise ConfigError(f"{kind.kind} is reported only on request: Tap(..., {option}=True)")
-        names = [one.name for one in self.config.links]
-        if link is not None and link not in names and not any(one.transparent for one in self.config.links):
-            raise ConfigError(f"no link is named {link!r}; known: {', '.join(names)}.{did_you_mean(link, names)}")
+            check_reported(kind, every_command=self.config.every_command, every_key=self.config.every_key)
+        if link is not None and not any(one.transparent for one in self.config.links):
+            check_link(link, [one.name for one in self.config.links])
 
     def _now(self) -> float:
         try:
@@ -377,14 +366,6 @@ class Tap(OnlyAsync):
             raise ConfigError(
                 "faults are added while the tap runs, inside 'async with Tap(...) as tap'; or give Tap(..., faults=[...])"
             ) from None
-
-    def _remember(self, told: Told) -> None:
-        size = EVENT_BYTES + memory_of(told.event)
-        self._journal.append((told, size))
-        self._journal_bytes += size
-        self._journal_end += 1
-        while len(self._journal) > KEPT or self._journal_bytes > KEPT_BYTES:
-            self._journal_bytes -= self._journal.popleft()[1]
 
     def _make_api(self) -> Api | None:
         if self.config.api is None:

@@ -146,9 +146,12 @@ def test_a_request_of_the_pages_is_answered(line: str, tmp_path: Path) -> None:
     by_socket = "--unix-socket" in line
     with asked(f"unix:{tmp_path}/tap.sock" if by_socket else LOOPBACK_API) as tap:
         words = shlex.split(line.replace("127.0.0.1:6474", str(tap.address)))
-        done = subprocess.run(
-            [words[0], "--fail", *words[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
-        )
+        goes_on = "/v1/events" in line
+        words[1:1] = ["--fail", "--show-error", *(["--max-time", "0.5"] if goes_on else [])]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    if goes_on:
+        assert done.stdout.startswith("retry: 1000\nid: "), done.stderr
+        return
     assert done.returncode == 0, done.stderr
     json.loads(done.stdout)
 

@@ -117,6 +117,9 @@ MAY_USE = {
         "bus",
         "status",
         "version",
+        "kept_events",
+        "conditions",
+        "units",
     },
     "servers": {"replication", "errors", "url"},
     "cli": {
@@ -150,6 +153,7 @@ MAY_USE = {
     "observers": {"replication", "relay", "servers", "printable", "config", "url", "errors", "bus", "status"},
     "tap": {
         "hints",
+        "kept_events",
         "control",
         "observers",
         "conditions",
@@ -168,6 +172,7 @@ MAY_USE = {
     },
     "bus": {"replication", "errors"},
     "conditions": {"replication", "bus", "errors"},
+    "kept_events": {"bus"},
     "config": {"errors", "hints", "key_groups", "paths", "thresholds", "toml", "units", "url"},
     "version": set(),
     "toml": {"errors"},

@@ -16,6 +16,10 @@ millisecond gives the links their turn in between (await asyncio.sleep(0)), and 
     json_answers        JSON and errors as this API writes them
     health              /healthz, /readyz
     links               /v1/links
+    fault_routes        /v1/faults
+    event_stream        /v1/events: server-sent events
+    waiting             /v1/wait
+    event_ids           how a client says up to where it has heard
     link_answers        the JSON of links and connections, made from the status record
 
 To add a group of routes: a module with a `router`, and its name in ROUTERS in app.py.

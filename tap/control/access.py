@@ -23,12 +23,12 @@ import contextlib
 import hmac
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tap.control.json_answers import Refusal, refused
+from tap.control.json_answers import JSON, Refusal, refused
 
 MAX_BODY = 2**20
 MAX_BODIES = 16 * 2**20
@@ -41,16 +41,28 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]@/]*)(?::[0-9]{1,5})?")
 
 
 class Access:
-    """The layer. token: None if none is needed. names: hosts that the Host header may give, besides addresses."""
+    """The layer. token: None if none is needed. names: hosts that the Host header may give, besides addresses.
+
+    place: the ID of the present place among the events. Each answer has it in its header Event-ID, as it was before the
+    request: what the request causes comes after that.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, token: str | None, names: Collection[str], read_only: bool, is_unix: bool
+        self,
+        app: ASGIApp,
+        *,
+        token: str | None,
+        names: Collection[str],
+        read_only: bool,
+        is_unix: bool,
+        place: Callable[[], str],
     ) -> None:
         self._app = app
         self._token = None if token is None else token.encode()
         self._names = {"localhost", *(one.lower() for one in names)}
         self._read_only = read_only
         self._is_unix = is_unix
+        self._place = place
         self._waiting = 0  # bytes of bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,14 +72,24 @@ class Access:
             self._check(scope["method"], scope["path"], headers)
             if has_body:
                 receive = await self._with_body(headers, receive)
+                # Every body is JSON here. curl -d and some of Toxiproxy's clients call it a form, or text.
+                others = [one for one in scope["headers"] if one[0] != b"content-type"]
+                scope = {**scope, "headers": [*others, (b"content-type", JSON.encode())]}
         except Refusal as refusal:
             extra = {"www-authenticate": "Bearer"} if refusal.status == 401 else {}
             if has_body:
                 extra |= CLOSE
             await refused(refusal.status, refusal.sentence, extra)(scope, receive, send)
             return
+        here = self._place()
+
+        async def placed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"event-id", here.encode())]
+            await send(message)
+
         with contextlib.suppress(Exception):  # which the application has logged and answered
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, placed)
 
     def _check(self, method: str, path: str, headers: dict[str, str]) -> None:
         """Raise Refusal for a request that is not allowed."""

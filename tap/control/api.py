@@ -7,7 +7,7 @@ import os
 from tap.control import door
 from tap.control.access import Access
 from tap.control.app import make_app
-from tap.control.controlled import Controlled
+from tap.control.controlled import Controlled, Shared
 from tap.control.server import ApiServer
 from tap.errors import ConfigError
 from tap.relay.tls_contexts import serving_context
@@ -35,7 +35,7 @@ class Api:
                 variable="REDIS_TAP_API_KEY_PASSWORD",
             )
         app = make_app(tap)
-        self._shared = app.state.shared
+        self._shared: Shared = app.state.shared
         self._server = ApiServer(
             Access(
                 app,
@@ -43,6 +43,7 @@ class Api:
                 names=[self.address.host],
                 read_only=config.read_only,
                 is_unix=bool(self.address.path),
+                place=lambda: self._shared.place,
             ),
             tls,
         )
@@ -76,7 +77,7 @@ class Api:
 
     async def close(self, within: float) -> None:
         """Let requests that wait return, and end all connections after *within* seconds. May be called twice."""
-        self._shared.ending.set()
+        self._shared.end()
         await self._server.close(within)
         door.removed(self.address, self._made)
         self._made = None

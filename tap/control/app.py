@@ -15,7 +15,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from tap.control import health, links
+from tap.control import event_stream, fault_routes, health, links, waiting
 from tap.control.controlled import Controlled, Shared
 from tap.control.json_answers import ERRORS, JsonAnswer, Refusal, refused, status_of
 from tap.errors import TapError, expected
@@ -24,6 +24,9 @@ from tap.version import version
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     links.router,
+    fault_routes.router,
+    event_stream.router,
+    waiting.router,
 )
 
 log = logging.getLogger(__name__)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
 from tap.bus import Bus
 from tap.config import Config
+from tap.control.event_ids import event_id
 from tap.faults.plan import Plan
+from tap.kept_events import KeptEvents
 from tap.recorder.recorder import Recorder
 from tap.relay.listener import Listener
 from tap.status import Status
@@ -24,6 +28,7 @@ class Controlled(Protocol):
     bus: Bus
     faults: Plan
     loops: Loops
+    kept_events: KeptEvents
 
     @property
     def listeners(self) -> Sequence[Listener]: ...
@@ -34,12 +39,44 @@ class Controlled(Protocol):
     def status(self, most: int | None = None) -> Status: ...
 
 
+@dataclass
+class Streams:
+    """Figures of the event streams. dropped: clients. lost: events that clients missed because they read too slowly."""
+
+    open: int = 0
+    dropped: int = 0
+    lost: int = 0
+
+
 class Shared:
-    """What the routes of one API share. ending: set when the tap ends; a route that waits has to return then."""
+    """What the routes of one API share.
+
+    ending: set when the tap ends; a route that waits has to return then. run: drawn at each start, see event_ids.py.
+    waits: requests of /v1/wait in progress.
+    """
 
     def __init__(self, tap: Controlled) -> None:
         self.tap = tap
+        self.run = secrets.token_hex(4)
         self.ending = asyncio.Event()
+        self.streams = Streams()
+        self.waits = 0
+        self._on_end: list[Callable[[], object]] = []
+
+    def on_end(self, call: Callable[[], object]) -> Callable[[], None]:
+        """Call this when the tap ends. Returns a function that takes that back."""
+        self._on_end.append(call)
+        return lambda: self._on_end.remove(call)
+
+    @property
+    def place(self) -> str:
+        """The ID of the place after the last event."""
+        return event_id(self.run, self.tap.kept_events.end)
+
+    def end(self) -> None:
+        self.ending.set()
+        for call in tuple(self._on_end):
+            call()
 
 
 def _shared(request: Request) -> Any:

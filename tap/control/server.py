@@ -47,7 +47,7 @@ class Exchange(H11Protocol):
     """One connection of a client. is_idle: no request is in progress."""
 
     def __init__(self, server: ApiServer, config: uvicorn.Config, state: ServerState) -> None:
-        super().__init__(config, state, {}, asyncio.get_running_loop())
+        super().__init__(config, state, {"cut_off": self.end}, asyncio.get_running_loop())
         self._api_server = server
         self._head_timer: asyncio.TimerHandle | None = None
         self.beginning: asyncio.Task[None] | None = None  # until the connection is made

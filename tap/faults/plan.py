@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -12,6 +13,8 @@ from tap.faults.parameters import is_address
 from tap.faults.spec import parse
 from tap.replication import events
 from tap.replication.events import Event, Side
+
+KEPT = 100  # faults that have ended: a program may add and remove them for days
 
 
 class Plan:
@@ -41,7 +44,8 @@ class Plan:
         """
         self.seed = seed
         self.armed: list[Armed] = []
-        self.never_fired: list[Armed] = []  # faults that ended without having fired
+        self.never_fired: list[Armed] = []  # the last faults that ended without having fired
+        self.ended: deque[Armed] = deque(maxlen=KEPT)  # the last faults that ended, oldest first
         self.changed: Callable[[], None] = lambda: None
         self._tell = tell
         self._clock = clock
@@ -193,6 +197,8 @@ class Plan:
             return
         if not armed.fired:
             self.never_fired.append(armed)
+            del self.never_fired[:-KEPT]
+        self.ended.append(armed)
         self.armed.remove(armed)
         self._over(armed)
 
