@@ -15,7 +15,10 @@ demo: $(VENV)/demo
 
 # Where the caller's environment forbids to keep bytecode, each worker and each command that a test starts compiles anew.
 test: export PYTHONDONTWRITEBYTECODE =
+# The first line is for a new checkout: pytest rewrites the assertions of each file once, where its workers, which start
+# together, would each do that for all files.
 test: $(VENV)/dev
+	$(BIN)/pytest -n0 --collect-only -qq >/dev/null || true
 	$(BIN)/pytest
 
 # Every check that a change has to pass.

@@ -50,10 +50,10 @@ def said(where: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("declares", "file"),
-    [pytest.param("Config", "config.py", marks=pytest.mark.slow), ("LinkConfig", "link_config.py")],
+    [("Config", "config.py"), ("LinkConfig", "link_config.py")],
 )
 def test_an_option_is_added_in_one_file(copy: Path, declares: str, file: str) -> None:
     (declaration,) = examples("Add an option")

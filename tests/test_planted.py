@@ -750,7 +750,7 @@ def planted_options() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("verb", "option"), thinned(planted_options(), 3))
+@pytest.mark.parametrize(("verb", "option"), thinned(planted_options(), 6))
 def test_typed_text_is_harmless(
     verb: str, option: str, files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -160,7 +160,7 @@ def test_a_replay_to_a_server_that_repeats_everything_shows_no_password(capture:
 # ---- of URLs ----
 
 
-@pytest.mark.parametrize(("verb", "option"), thinned(planted_options(), 3))
+@pytest.mark.parametrize(("verb", "option"), thinned(planted_options(), 6))
 def test_a_url_typed_anywhere_is_repeated_without_its_login(
     verb: str, option: str, capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

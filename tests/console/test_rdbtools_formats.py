@@ -463,7 +463,7 @@ def is_sound(path: Path) -> bool:
 SOUND = [path for path in sorted((FIXTURES / "rdb").glob("*.rdb")) if is_sound(path)]
 
 
-@pytest.mark.parametrize("path", thinned(SOUND, 5), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", thinned(SOUND, 15), ids=lambda path: path.stem)
 def test_every_format_gives_the_same_of_a_file(path: Path) -> None:
     check(path.read_bytes())
 

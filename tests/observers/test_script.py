@@ -153,7 +153,7 @@ def test_a_file_in_the_current_directory_is_not_taken_for_a_module(script: Path)
 
 
 @pytest.mark.parametrize("kind", sorted(all_subclasses(Event), key=str))
-@settings(max_examples=10)
+@settings(max_examples=3)
 @given(data=st.data())
 def test_every_event_arrives(kind: type[Event], data: st.DataObject) -> None:
     event = data.draw(st.from_type(kind))

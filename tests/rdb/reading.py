@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -63,9 +64,13 @@ def is_enough(name: str) -> bool:
     return True
 
 
-def enough(found: Iterable[Any], name: Callable[[Any], str] = repr) -> list[Any]:
-    """As parameters: all of them, those that are not enough marked slow."""
-    return [one if is_enough(name(one)) else pytest.param(one, marks=pytest.mark.slow) for one in found]
+def enough(found: Iterable[Any], name: Callable[[Any], str] = repr, *, every: int = 1) -> list[Any]:
+    """As parameters: all of them, marked slow but for one in *every* of those that are enough."""
+    numbers = itertools.count()
+    return [
+        one if is_enough(name(one)) and next(numbers) % every == 0 else pytest.param(one, marks=pytest.mark.slow)
+        for one in found
+    ]
 
 
 def fed(parser: Parser, data: bytes, step: int = 0) -> Problem | None:

@@ -24,7 +24,7 @@ from tap.replication.events import Side
 from tests.operate.watching.watched import Given, configured, packets_of
 from tests.recording.wires import STREAM, Wire, as_packets, files, of, same, streamed, told
 from tests.relay.wire import BASE, GRANT, asks, command
-from tests.support import WITHIN, Capture, captures
+from tests.support import WITHIN, Capture, captures, thinned
 
 SECRET = b"s3cr3t-pa55"
 Raw = list[tuple[int, bytes]]
@@ -144,7 +144,7 @@ def secretive(dice: random.Random) -> Wire:
     return wire
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", thinned(range(60), 4))
 @pytest.mark.parametrize("options", [{}, {"record_redact": ("values",)}], ids=["", "redacted"])
 def test_no_password_is_recorded(options: dict[str, Any], seed: int, tmp_path: Path) -> None:
     dice = random.Random(seed)
@@ -175,7 +175,7 @@ def test_only_commands_before_the_end_of_a_gap_are_forgotten() -> None:
     assert SECRET not in secrets.mask(memoryview(rest), 200)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", thinned(range(30), 4))
 @pytest.mark.parametrize("options", [{}, {"record_without_rdb": True}, {"record_rotate": ("5kb",)}], ids=str)
 def test_nothing_is_read_that_was_not_in_the_capture(options: dict[str, Any], seed: int, tmp_path: Path) -> None:
     """Of real pairs, with RDBs, from anywhere on and with holes; what is lost besides is the beginning."""

@@ -13,7 +13,7 @@ from tap.replication import events
 from tests.recording import busy
 from tests.recording.support import segment
 from tests.recording.wires import Wire, of, told
-from tests.support import Capture, captures
+from tests.support import Capture, captures, thinned
 
 Packets = list[tuple[int, bytes]]
 REPLICA = "10.9.9.9"
@@ -73,7 +73,7 @@ def test_only_the_link_is_reported_and_as_if_it_were_alone(crowd: Packets, name:
 
 
 @pytest.mark.parametrize("rate", [0, 0.001, 0.02])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", thinned(range(8), 4))
 def test_only_the_link_is_reported_wherever_the_capture_begins_and_ends(crowd: Packets, seed: int, rate: float) -> None:
     """And whatever the capture lacks."""
     dice = random.Random(f"{seed} {rate}")
@@ -102,7 +102,7 @@ def test_no_client_of_any_kind_is_a_link(
     assert told(packets, every_command=True) == []
 
 
-@pytest.mark.parametrize("kind", busy.KINDS, ids=lambda kind: str(kind.__name__))
+@pytest.mark.parametrize("kind", thinned(busy.KINDS, 3), ids=lambda kind: str(kind.__name__))
 def test_no_client_is_a_link_from_any_packet_on(kind: busy.Kind) -> None:
     """Also if it is the last thing in a capture, or its packets are the only ones."""
     packets = busy.client(kind, random.Random(7))

@@ -247,7 +247,7 @@ def is_open(port: int) -> bool:
 @pytest.mark.parametrize(
     ("ui", "kind"),
     [
-        ("json", "one.pcapng"),
+        pytest.param("json", "one.pcapng", marks=pytest.mark.slow),
         pytest.param("log", "one.pcapng", marks=pytest.mark.slow),
         pytest.param("live", "one.pcapng", marks=pytest.mark.slow),
         ("live", "one.pcapng.zst"),

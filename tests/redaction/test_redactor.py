@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tap.redaction.grammars import Redact, grammars
 from tap.redaction.redactor import Redactor
 from tests.relay.wire import command
-from tests.support import uncompiled
+from tests.support import thinned, uncompiled
 
 KEY = bytes(range(16))
 VALUES: frozenset[Redact] = frozenset({"values"})
@@ -205,7 +205,7 @@ def arguments(said: bytes, redact: frozenset[Redact], kind: type[Redactor], key:
 
 
 @KINDS
-@pytest.mark.parametrize(("said", "told"), GRAMMAR, ids=[said for said, _ in GRAMMAR])
+@pytest.mark.parametrize(("said", "told"), thinned(GRAMMAR, 2), ids=[said for said, _ in GRAMMAR])
 def test_words_that_a_command_needs_stay_and_all_others_are_replaced(said: str, told: str, kind: type[Redactor]) -> None:
     before, codes = said.encode().split()[1:], told.split()
     assert len(codes) == len(before)

@@ -383,13 +383,15 @@ def test_a_replica_that_a_step_attaches_does_not_follow_before() -> None:
         assert (("REPLICAOF", "NO", "ONE") in replica.heard) is given
 
 
-def test_a_replica_that_never_follows_is_the_environments_fault() -> None:
+def test_a_replica_that_never_follows_is_the_environments_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tap.scenario.experiment.ATTACH_SECONDS", 2.0)
+
     def refuse(master: StandIn, replica: StandIn) -> None:
         master.refuses["PSYNC"] = "ERR no"
 
     with pytest.raises(EnvironmentFailure) as raised:
         fake(QUIET + "steps = []\nexpect = { resync = 'none' }", prepare=refuse)
-    assert str(raised.value) == "the replica did not come to follow its master within 30 s, before the first step"
+    assert str(raised.value) == "the replica did not come to follow its master within 2 s, before the first step"
 
 
 def test_the_old_master_follows_through_its_own_listener() -> None:
