@@ -11,7 +11,7 @@ from tap.url import Address, Url
 from tests.cli.test_attach import attaching
 from tests.cli.typed import tap
 from tests.operate.pairs import start_pair
-from tests.support import WITHIN, Servers
+from tests.support import WITHIN, Servers, thinned
 
 LEFT = "is left as it is: that was its master before the attach"
 
@@ -32,7 +32,7 @@ def test_it_ends_an_attach_that_runs(servers: Servers, any_server: str) -> None:
     assert "nothing is attached" in tap("detach", str(pair.url)).stdout
 
 
-@pytest.mark.parametrize("by", ["url", "file", "all"])
+@pytest.mark.parametrize("by", thinned(["url", "file", "all"], 3))
 def test_after_kill_9_it_gives_the_replica_back(by: str, servers: Servers, any_server: str) -> None:
     pair = start_pair(servers, any_server)
     with attaching(pair, "--ui", "none") as process:

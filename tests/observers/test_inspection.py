@@ -155,6 +155,7 @@ def reached_by(one: ConnectionStatus) -> int:
     return (one.lag_bytes or 0) + (one.acked or 0)
 
 
+@pytest.mark.long
 def test_a_master_that_will_close_a_full_resync_is_foreseen_and_the_size_that_is_named_would_do(servers: Servers) -> None:
     master = servers.start("redis-7.0", "client-output-buffer-limit", "replica 20mb 0 0", "repl-diskless-sync", "no")
     replica = servers.start("redis-7.0")

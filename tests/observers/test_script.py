@@ -48,6 +48,7 @@ from tests.support import (
     expect_reset,
     follow,
     level,
+    thinned,
     wait_inside,
     wait_until,
 )
@@ -411,7 +412,9 @@ def test_threads_of_a_script_do_not_delay_the_end(script: Path, text: str) -> No
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 128 + signal.SIGINT), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)],
+    thinned(
+        [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 128 + signal.SIGINT), (signal.SIGTERM, -signal.SIGTERM)], 3
+    ),
 )
 def test_a_script_that_never_finishes_loading_ends_with_the_tap(script: Path, number: signal.Signals, code: int) -> None:
     if number != signal.SIGKILL and signal.getsignal(number) is signal.SIG_IGN:
@@ -426,7 +429,9 @@ def test_a_script_that_never_finishes_loading_ends_with_the_tap(script: Path, nu
         assert is_at_its_end(process.stderr)
 
 
-@pytest.mark.parametrize("busy", ["while True:\n        pass", "re.match('(a+)+$', 40 * 'a' + 'b')", "time.sleep(60)"])
+@pytest.mark.parametrize(
+    "busy", thinned(["re.match('(a+)+$', 40 * 'a' + 'b')", "while True:\n        pass", "time.sleep(60)"], 3)
+)
 def test_a_killed_tap_leaves_no_process_behind(script: Path, busy: str) -> None:
     script.write_text(f"import re, time\ndef on_link_opened(told):\n    print('called')\n    {busy}\n")
     with running("--master", "127.0.0.1:1", "--ui", "none", "--script", str(script)) as one:

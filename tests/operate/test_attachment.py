@@ -165,6 +165,7 @@ def test_a_replica_that_has_gone_leaves_the_file_and_the_command_by_hand(
         asyncio.run(detach(tmp_path / "state", None))
 
 
+@pytest.mark.long
 def test_stopped_as_it_enters_it_reports_a_replica_that_it_could_not_give_back(
     servers: Servers, any_server: str, tmp_path: Path
 ) -> None:

@@ -119,6 +119,7 @@ class Heard:
         return self.ends[bisect.bisect_left(self.ends, offset)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("edge", thinned(["byte", "command", "transaction"], 3))
 def test_a_real_replica_under_load_asks_for_what_follows_its_last_whole_command(servers: Servers, edge: str) -> None:
     name = need("redis-7.0")  # reconnects at once; others wait for their next second

@@ -78,6 +78,7 @@ def test_the_lag_of_a_stopped_replica_is_a_bound_that_holds_or_the_masters_own_f
         wait_until(lambda: (status(tap).lag_bytes, status(tap).lag_at_least) == (0, False))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_a_server_that_is_stopped_is_silent_until_it_goes_on(servers: Servers, name: str) -> None:
     master, replica = servers.start(name, "repl-ping-replica-period", "1"), servers.start(name)

@@ -118,7 +118,7 @@ def all_are_met(scenarios: list[Scenario], name: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.servers
-@pytest.mark.parametrize("name", versions())
+@pytest.mark.parametrize("name", versions(quick=["redis-newest"]))
 def test_each_scenario_of_the_library_is_met_on_one_of_the_servers(name: str) -> None:
     """In turn, among those that the scenario is for."""
     need(name)

@@ -11,6 +11,7 @@ from tap.scenario.pair import Pair
 from tap.scenario.pair_difference import PairDifference, compare
 from tap.scenario.workload import Workload
 from tests.scenario.support import on_pair
+from tests.support import thinned
 
 
 @pytest.mark.parametrize("debug", [True, False])
@@ -54,7 +55,7 @@ def test_keys_that_differ_are_named(any_server: str, tmp_path: Path, debug: bool
     ]
 
 
-@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("debug", thinned([True, False], 2))
 def test_streams_differ_by_their_groups_too(server_name: str, tmp_path: Path, debug: bool) -> None:
     """Of two independent servers, so that nothing but what the commands say makes them equal."""
 
