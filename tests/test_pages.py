@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,7 +145,8 @@ def test_a_request_of_the_pages_is_answered(line: str, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     by_socket = "--unix-socket" in line
-    with asked(f"unix:{tmp_path}/tap.sock" if by_socket else LOOPBACK_API) as tap:
+    records: dict[str, Any] = {"record_to": tmp_path / "today.pcapng"} if "/recordings" in line else {}
+    with asked(f"unix:{tmp_path}/tap.sock" if by_socket else LOOPBACK_API, **records) as tap:
         words = shlex.split(line.replace("127.0.0.1:6474", str(tap.address)))
         goes_on = "/v1/events" in line
         words[1:1] = ["--fail", "--show-error", *(["--max-time", "0.5"] if goes_on else [])]

@@ -117,6 +117,7 @@ MAY_USE = {
         "bus",
         "status",
         "version",
+        "secret",
         "kept_events",
         "conditions",
         "units",

@@ -92,6 +92,7 @@ TIMELINE = (
     events.FaultFired,
     events.FaultExpired,
     events.RecordingStopped,
+    events.RecordingMarked,
     events.RecordingGap,
     events.PacketsLost,
     events.ObserverTrouble,

@@ -432,6 +432,7 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.FaultFired: _fault_fired,
     events.FaultExpired: _fault_expired,
     events.RecordingStopped: lambda event: f"RECORDING HELD UP: {event.text}. Bytes still flow, and may go unrecorded",
+    events.RecordingMarked: lambda event: f"mark: {event.note}",
     events.RecordingGap: _recording_gap,
     events.Watching: lambda event: f"watching {event.source}{_of_ports(event.ports)}",
     events.PacketsLost: _packets_lost,

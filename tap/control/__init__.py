@@ -19,6 +19,10 @@ millisecond gives the links their turn in between (await asyncio.sleep(0)), and 
     fault_routes        /v1/faults
     event_stream        /v1/events: server-sent events
     waiting             /v1/wait
+    resyncs             /v1/resyncs
+    statistics          /v1/stats, and advice on the backlog
+    recordings          /v1/recordings
+    ledger              what has happened on each link since the API opened
     event_ids           how a client says up to where it has heard
     link_answers        the JSON of links and connections, made from the status record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tap.bus import COUNTLESS
 from tap.control import door
 from tap.control.access import Access
 from tap.control.app import make_app
@@ -70,6 +71,7 @@ class Api:
 
     async def open(self) -> None:
         """Listen and answer. Raises ConfigError or EnvironmentFailure, see door.opened()."""
+        self._shared.tap.bus.subscribe(self._shared.ledger, without=COUNTLESS)
         sockets, self.address = await door.opened(self.address, has_token=self.has_token)
         if self.address.path:
             self._made = os.stat(self.address.path)

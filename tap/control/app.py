@@ -15,7 +15,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from tap.control import event_stream, fault_routes, health, links, waiting
+from tap.control import event_stream, fault_routes, health, links, recordings, resyncs, statistics, waiting
 from tap.control.controlled import Controlled, Shared
 from tap.control.json_answers import ERRORS, JsonAnswer, Refusal, refused, status_of
 from tap.errors import TapError, expected
@@ -27,6 +27,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     fault_routes.router,
     event_stream.router,
     waiting.router,
+    resyncs.router,
+    statistics.router,
+    recordings.router,
 )
 
 log = logging.getLogger(__name__)

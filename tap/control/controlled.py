@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from tap.bus import Bus
 from tap.config import Config
 from tap.control.event_ids import event_id
+from tap.control.ledger import Ledger
 from tap.faults.plan import Plan
 from tap.kept_events import KeptEvents
 from tap.recorder.recorder import Recorder
@@ -52,7 +53,7 @@ class Shared:
     """What the routes of one API share.
 
     ending: set when the tap ends; a route that waits has to return then. run: drawn at each start, see event_ids.py.
-    waits: requests of /v1/wait in progress.
+    waits: requests of /v1/wait in progress. ledger: what has happened on each link so far.
     """
 
     def __init__(self, tap: Controlled) -> None:
@@ -61,6 +62,7 @@ class Shared:
         self.ending = asyncio.Event()
         self.streams = Streams()
         self.waits = 0
+        self.ledger = Ledger()
         self._on_end: list[Callable[[], object]] = []
 
     def on_end(self, call: Callable[[], object]) -> Callable[[], None]:

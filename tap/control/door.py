@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.listening import BACKLOG, listening
+from tap.secret import secret
 from tap.url import Address
 
 TOKEN = "REDIS_TAP_API_TOKEN"  # noqa: S105  # the name of the variable
@@ -20,8 +21,8 @@ LONGEST_PATH = 107  # bytes of a Unix socket's path (unix(7))
 
 
 def token() -> str | None:
-    """The token that clients have to send; None if the environment has none. Raises ConfigError for a weak one."""
-    said = os.environ.get(TOKEN)
+    """The token that clients have to send, see tap.secret; None if there is none. Raises ConfigError for a weak one."""
+    said = secret(TOKEN)
     if said is None:
         return None
     if len(said) < LEAST_TOKEN or not said.isascii() or not said.isprintable() or said != said.strip():

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from tap.control.ledger import Ledger, LinkLedger
 from tap.replication.inspected import Inspected
 from tap.replication.json_values import plain
 from tap.status import ConnectionStatus, LinkStatus
@@ -59,6 +60,14 @@ class ConnectionAnswer(BaseModel):
     tap_address: str | None = Field(description="Of the tap on the connection to the master, as in its CLIENT LIST")
 
 
+class CountsAnswer(BaseModel):
+    """Resyncs of a link."""
+
+    full_resync: int
+    partial_resync: int
+    resync_refused: int
+
+
 class LinkAnswer(BaseModel):
     """One configured link and its open connections."""
 
@@ -72,6 +81,8 @@ class LinkAnswer(BaseModel):
     inspected: dict[str, Any] | None = Field(description="What the master said of itself last; null without --inspect")
     inspected_age: float | None = Field(description="How many seconds ago that was")
     verdicts: list[dict[str, Any]] = Field(description="Loops of full resyncs that are not over, as events `verdict`")
+    resyncs: CountsAnswer = Field(description="How many there were since the API opened")
+    last_resync: dict[str, Any] | None = Field(description="The last one, as in /v1/resyncs")
 
 
 class LinksAnswer(BaseModel):
@@ -93,7 +104,9 @@ def connection_json(status: ConnectionStatus, now: float, monotonic: float) -> d
     return said
 
 
-def link_json(status: LinkStatus, *, is_listening: bool, verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+def link_json(
+    status: LinkStatus, *, is_listening: bool, verdicts: list[dict[str, Any]], ledger: Ledger
+) -> dict[str, Any]:
     now, monotonic = time.time(), time.monotonic()
     return {
         "name": status.name,
@@ -106,7 +119,13 @@ def link_json(status: LinkStatus, *, is_listening: bool, verdicts: list[dict[str
         "inspected": None if status.inspected is None else _inspected(status.inspected),
         "inspected_age": status.inspected_age,
         "verdicts": verdicts,
+        "resyncs": counts_json(ledger.links.get(status.name, LinkLedger())),
+        "last_resync": next((one for one in reversed(ledger.resyncs) if one["link"] == status.name), None),
     }
+
+
+def counts_json(ledger: LinkLedger) -> dict[str, int]:
+    return {kind: ledger.resyncs[kind] for kind in CountsAnswer.model_fields}
 
 
 def _inspected(inspected: Inspected) -> dict[str, Any]:

@@ -155,10 +155,14 @@ class Filling:
 
     def finish(self) -> None:
         """Give everything to the writer, the last comments included."""
-        if self._comments and self._last is not None:
-            self.packet(self._last, self.clock(), REPLICA, 0)
+        self.speak_for_all()
         self._speak()
         self.pass_on()
+
+    def speak_for_all(self) -> None:
+        """Make a packet for the comments that wait for the next one of any source."""
+        if self._comments and self._last is not None:
+            self.packet(self._last, self.clock(), REPLICA, 0)
 
     def pass_on(self) -> None:
         """Give the writer what has gathered."""

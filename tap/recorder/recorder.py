@@ -64,8 +64,10 @@ KEPT = (
     events.FaultFired,
     events.FaultExpired,
     events.RecordingStopped,
+    events.RecordingMarked,
     events.RecordingGap,
 )
+MAX_NOTE = 1000  # characters of a mark; a packet comment has room for 65,535 bytes
 
 
 class Recorder:
@@ -181,6 +183,17 @@ class Recorder:
             with contextlib.suppress(OSError):  # then the numbers begin with 1; no file is written over
                 self._rotation.look()
         self._filling.next_file(self._clock())
+
+    def mark(self, note: str) -> None:
+        """Put a note at this place of the recording, as a packet comment, and report it. Raises ConfigError if too long.
+
+        Before the first packet the note waits for one.
+        """
+        if len(note) > MAX_NOTE:
+            raise ConfigError(f"a note of {len(note)} characters is too long: at most {MAX_NOTE} are kept")
+        self._bus.publish("", 0, "", events.RecordingMarked(note=note))
+        if self._writer is not None and not self._is_closed:
+            self._filling.speak_for_all()
 
     def discard(self) -> None:
         """After close(), if the tap never ran: remove the file, so that the name is free again."""

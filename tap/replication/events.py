@@ -805,6 +805,13 @@ class RecordingStopped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingMarked(Event):
+    """Somebody has put a mark into the recording. note: what it says."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingGap(WireEvent):
     """Bytes start <= i < end from *side* were sent and are not in the recording.
 
@@ -884,6 +891,7 @@ _KEPT: tuple[type[Event], ...] = (
     FaultFired,
     FaultExpired,
     RecordingStopped,
+    RecordingMarked,
     RecordingGap,
     AckAheadOfMaster,
 )
