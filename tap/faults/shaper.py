@@ -119,7 +119,7 @@ class Cutter(Shaper):
         return items
 
 
-class Passing(Shaper):
+class PassingShaper(Shaper):
     """Holds nothing back. What is let through waits here until the next shaper, or the socket, takes it."""
 
     waits = False

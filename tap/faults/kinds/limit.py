@@ -11,7 +11,7 @@ from tap.faults.flow_items import CloseLink, size_of
 from tap.faults.kind import Kind
 from tap.faults.parameters import param
 from tap.faults.scope import Scope
-from tap.faults.shaper import Held, Passing, Shaper
+from tap.faults.shaper import Held, PassingShaper, Shaper
 from tap.faults.site import Site
 from tap.faults.when import When
 from tap.replication.events import Side
@@ -44,7 +44,7 @@ class Limit(Kind):
         return site.order_to_close(side, lane.out - lane.flow.held_before(limiter) - beyond)
 
 
-class Limiter(Passing):
+class Limiter(PassingShaper):
     """Lets *limit* bytes through, then the order to close the link, then nothing.
 
     close: makes that order, given how many bytes of the item at hand are beyond the limit.

@@ -11,7 +11,7 @@ from typing import ClassVar
 from tap.faults.kind import DAMAGED_RDB, Kind
 from tap.faults.parameters import param, probability
 from tap.faults.scope import Scope
-from tap.faults.shaper import Held, Passing
+from tap.faults.shaper import Held, PassingShaper
 from tap.faults.site import Site
 from tap.faults.when import When
 from tap.replication.events import Side
@@ -49,7 +49,7 @@ class Lose(Kind):
         site.fired(side, site.lane(side).out - beyond - size, size, f"lost {size} bytes")
 
 
-class Sieve(Passing):
+class Sieve(PassingShaper):
     """lost: called with the size of what is lost, and the number of bytes that came after it."""
 
     def __init__(self, rate: float, burst: float, rng: Random, lost: Callable[[int, int], None]) -> None:

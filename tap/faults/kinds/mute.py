@@ -14,7 +14,7 @@ from typing import ClassVar
 from tap.faults.flow_items import CloseLink, size_of
 from tap.faults.kind import Kind
 from tap.faults.parameters import duration, param
-from tap.faults.shaper import Held, Off, Passing
+from tap.faults.shaper import Held, Off, PassingShaper
 from tap.faults.site import Site
 from tap.replication.events import Side
 
@@ -50,7 +50,7 @@ def close(site: Site, *, reset: bool = False) -> None:
     site.close_link(side, site.lane(side).out, reset=reset, at_once=True)
 
 
-class Hole(Passing):
+class Hole(PassingShaper):
     """Swallows bytes. An order to close the link passes; when the sender's side ends, *ended* is called instead."""
 
     def __init__(self, swallowed: Callable[[int], None], ended: Callable[[], None]) -> None:

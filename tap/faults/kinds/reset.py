@@ -10,7 +10,7 @@ from tap.faults.flow_items import CloseLink, size_of
 from tap.faults.kind import Kind
 from tap.faults.kinds.mute import close
 from tap.faults.parameters import duration, param
-from tap.faults.shaper import Held, Off, Passing, Shaper
+from tap.faults.shaper import Held, Off, PassingShaper, Shaper
 from tap.faults.site import Site
 from tap.replication.events import Side
 
@@ -45,7 +45,7 @@ class Reset(Kind):
             close(site, reset=True)
 
 
-class Trap(Passing):
+class Trap(PassingShaper):
     """Swallows bytes and the sender's end; the first of them springs it. An order to close the link passes."""
 
     def __init__(self, kind: Reset, site: Site, side: Side) -> None:
