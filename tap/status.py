@@ -116,7 +116,7 @@ class LinkStatus:
     link, where each connection has its own.
     connections: the open ones, oldest first. inspected: what the master said of itself last, inspected_age seconds ago;
     None if it is not asked, or has not answered yet. ordinary, omitted: numbers of ordinary connections, and of others,
-    that are open and not in *connections*, because only some were asked for.
+    that are open and not in *connections*, because only some were asked for. is_enabled: see LinkConfig.enabled.
     """
 
     name: str
@@ -127,6 +127,7 @@ class LinkStatus:
     inspected_age: float | None = None
     ordinary: int = 0
     omitted: int = 0
+    is_enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from tap.bus import COUNTLESS, Bus, Told
 from tap.conditions import Conditions, check, check_link, check_reported, event_named, matches
 from tap.config.config import Config, of_a_tap
+from tap.config.link_config import LinkConfig, one_link
 from tap.errors import ConfigError, TapError
 from tap.faults import Plan, parse
 from tap.hints import OnlyAsync, no_attribute, refuse
 from tap.kept_events import KeptEvents
+from tap.link_set import LinkSet
 from tap.observers.attached import Attached
 from tap.observers.observer import Observer
 from tap.observers.registry import configured
 from tap.recorder.recorder import Recorder
 from tap.relay.admission import Admission, most_by_files
-from tap.relay.buffers import Buffers
 from tap.relay.connection import Connection
 from tap.relay.dial import trouble_reaching
 from tap.relay.listener import Listener
@@ -31,21 +30,16 @@ from tap.replication.events import Event, MasterUnreachable
 from tap.replication.inspected import Inspected
 from tap.replication.phase import Phase
 from tap.status import AlertFigures, Status
-from tap.thresholds import Threshold
 from tap.units import Limits, parse_duration
 from tap.url import Address, Url
-from tap.verdict.alerts import Alerts
 from tap.verdict.loops import Loops
-from tap.verdict.pressure import Pressures
 
 if TYPE_CHECKING:
     from tap.config.keywords import Keywords
     from tap.control.api import Api
-    from tap.observers.inspection import Inspection
 
 TICK_SECONDS = 0.1  # interval of the ticks by which faults keep time, and by which some events wait for a pause
 SAID_SECONDS = 15.0  # for which a verdict goes by a master's answer; its settings are asked for every ten
-CLOSE_SECONDS = 0.5  # peers that take longer to close are cut off
 API_CLOSE_SECONDS = 0.3  # for clients of the API, which get the last events
 
 E = TypeVar("E", bound=Event)
@@ -55,6 +49,8 @@ _HINTS = {
     "start": "write 'async with Tap(...) as tap'",
     "stop": "await tap.close(), which 'async with Tap(...) as tap' does at its end",
     "run": "write 'async with Tap(...) as tap'",
+    "add": "tap.faults.add('cut at=rdb:50%'), or await tap.add_link(name='orders', master='10.0.0.5:6379')",
+    "link": "tap.links are the open connections; await tap.add_link(name='orders', master='10.0.0.5:6379') adds a link",
     "events": "await tap.wait_for('full_resync') waits for one, tap.bus.subscribe(function) hears each; their classes "
     "are in the module tap.events: from tap.events import FullResync",
     "told": "tap.bus.subscribe(function) hears each event: told = []; tap.bus.subscribe(told.append)",
@@ -115,10 +111,7 @@ class Tap(OnlyAsync):
         Raises ConfigError, also for an impossible fault, a script that cannot be loaded, and observers that are none.
         """
         config = of_a_tap(config, options)
-        self.config = config
         self.bus = Bus()
-        self._buffers = Buffers()
-        self.listeners: list[Listener] = []
         self.loops = Loops(self._loaded, self._said)
         self.recorder = recorder_of(config, self.bus)
         self._has_begun = False
@@ -128,27 +121,13 @@ class Tap(OnlyAsync):
             config.seed,
             lambda event: self.bus.publish("", 0, "", event),
             self._now,
-            links=[link.name for link in config.links if not link.transparent],
-            by_address=any(link.transparent for link in config.links),
+            links=(),
             destructive=config.destructive,
             read_only=config.read_only,
-            opaque=config.opaque,
         )
+        self._links = LinkSet(config, self.bus, self.faults, self.recorder)
         self._first_faults = [parse(spec) for spec in config.faults]
         self.faults.check(*self._first_faults)
-        self._inspections = [
-            self._inspection(link.inspect, link.name, number)
-            for number, link in enumerate(config.links)
-            if link.inspect is not None
-        ]
-        self._pressures = Pressures(self.bus.publish)
-        self._alerts = Alerts(
-            {
-                link.name: [Threshold.parse(one) for one in (config.alerts if link.alerts is None else link.alerts)]
-                for link in config.links
-            },
-            self.bus.publish,
-        )
         self.kept_events = KeptEvents()
         self._waited_for = 0  # the number of those that wait_for() has passed
         if isinstance(observers, str) or not isinstance(observers, Iterable):
@@ -162,7 +141,6 @@ class Tap(OnlyAsync):
         if self._has_begun:
             raise ConfigError("this Tap has been started before: make another one")
         self._has_begun = True
-        numbers = itertools.count(1)
         if self.recorder is not None:
             try:
                 self.recorder.open()
@@ -180,16 +158,9 @@ class Tap(OnlyAsync):
         )
         self.most_connections = admission.most
         try:
-            names = tuple(link.name for link in self.config.links if not link.transparent)
             for observer in self._observers:
-                observer.start(names, self.status, self._lost_bytes)
-            for link in self.config.links:
-                beside = self.listeners[0].memory if self.listeners else None
-                listener = Listener(
-                    link, self.config, self.bus, self.faults, self._buffers, numbers, admission, self.recorder, beside
-                )
-                await listener.open()
-                self.listeners.append(listener)
+                observer.start(self._link_names, self.status, self._lost_bytes)
+            await self._links.open(admission)
             if self.api is not None:
                 await self.api.open()
         except BaseException:
@@ -197,8 +168,6 @@ class Tap(OnlyAsync):
             if self.recorder is not None:
                 self.recorder.discard()
             raise
-        for inspection in self._inspections:
-            inspection.start()
         self._tick()
         return self
 
@@ -211,12 +180,9 @@ class Tap(OnlyAsync):
         """Stop listening and end every connection, within a second; then stop the observers."""
         if self._ticker is not None:
             self._ticker.cancel()
-        await asyncio.gather(*(inspection.stop() for inspection in self._inspections))
         try:
-            await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
+            await self._links.close()
         finally:  # also after a cancellation
-            self._buffers.close()
-            self._alerts.end(asyncio.get_running_loop().time())
             self.faults.clear()
             if self.recorder is not None:
                 await self.recorder.close()
@@ -234,6 +200,45 @@ class Tap(OnlyAsync):
                     self.bus.publish(link.name, 0, "", MasterUnreachable(master=str(master), text=text))
 
         await asyncio.gather(*(look(master) for master in {link.master for link in links} if master is not None))
+
+    # ---- links ----
+
+    @property
+    def config(self) -> Config:
+        """The configuration, with the links as they are now."""
+        return self._links.config
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """The links, in the order in which they were added."""
+        return self._links.listeners
+
+    async def add_link(self, link: LinkConfig | Address | Url | str | int | None = None, **options: Any) -> Listener:
+        """Add a link while the others run: a LinkConfig, "orders=127.0.0.1:6400->10.0.0.5:6379", or fields of one:
+
+        listener = await tap.add_link(name="orders", master="10.0.0.5:6379")
+
+        Returns once it listens; listener.address is where. Raises ConfigError, also for a name that is taken, and
+        EnvironmentFailure if the port cannot be opened; then nothing has changed.
+        """
+        return await self._links.add(one_link(link, options))
+
+    async def remove_link(self, name: str) -> None:
+        """Close a link's port and end its connections; no other link notices. The faults for this link alone are over.
+
+        Raises ConfigError if no link has that name.
+        """
+        await self._links.remove(name)
+
+    async def change_link(self, name: str, /, **options: Any) -> Listener:
+        """Change fields of a link, as change_link("orders", master="10.0.0.6:6379"), or enabled=False.
+
+        Its connections go on if only listen, alerts or inspect change; else they end, and replicas connect again. A port
+        that the system chose stays the same. No other link notices.
+
+        Raises ConfigError, and EnvironmentFailure if a port cannot be opened; then nothing has changed.
+        """
+        return await self._links.change(name, options)
 
     @property
     def links(self) -> list[Connection]:
@@ -256,7 +261,9 @@ class Tap(OnlyAsync):
 
     @property
     def address(self) -> Address:
-        """The address on which the first link listens. Raises ConfigError before it listens."""
+        """The address on which the first link listens. Raises ConfigError before it listens, or without a link."""
+        if self._has_begun and not self.listeners:
+            raise ConfigError("this Tap has no link, and so no address: await tap.add_link(...) makes one")
         if not self.listeners:
             raise ConfigError("a Tap listens inside 'async with Tap(...) as tap', and has no port before")
         return self.listeners[0].address
@@ -356,8 +363,11 @@ class Tap(OnlyAsync):
             elif where is not None and not callable(where):
                 raise ConfigError(f"where {where!r}: write fields and their values, as {{'reason.code': 'first_sync'}}")
             check_reported(kind, every_command=self.config.every_command, every_key=self.config.every_key)
-        if link is not None and not any(one.transparent for one in self.config.links):
-            check_link(link, [one.name for one in self.config.links])
+        names = [one.name for one in self.config.links]
+        if link is None or link in names or any(one.transparent for one in self.config.links):
+            return
+        if not any(told.link == link for _, told in self.kept_events.since(0)):  # a removed link may have events there
+            check_link(link, names)
 
     def _now(self) -> float:
         try:
@@ -374,19 +384,12 @@ class Tap(OnlyAsync):
 
         return Api(self)
 
-    def _inspection(self, url: Url, link: str, number: int) -> Inspection:
-        from tap.observers.inspection import Inspection  # redis-py takes a sixth of the time that a tap takes to start
-
-        return Inspection(url, partial(self.bus.publish, link, 0, ""), partial(self._learn, number))
-
-    def _learn(self, number: int, inspected: Inspected) -> None:
-        """The master of a link has said how it stands."""
-        listener = self.listeners[number]
-        listener.learn(inspected)
-        self._pressures.look(listener.status(), inspected.at)
+    def _link_names(self) -> tuple[str, ...]:
+        """Those of the links that are not transparent."""
+        return tuple(link.name for link in self.config.links if not link.transparent)
 
     def _count(self, told: Told) -> None:
-        self._alerts.event(told, asyncio.get_running_loop().time())
+        self._links.alerts.event(told, asyncio.get_running_loop().time())
 
     def _judge(self, told: Told) -> None:
         for said in self.loops.take(told):
@@ -437,7 +440,7 @@ class Tap(OnlyAsync):
             for one in tuple(listener.connections):
                 if one.has_a_clock:
                     one.tick(loop.time())
-        self._alerts.tick(self._figures, loop.time())
+        self._links.alerts.tick(self._figures, loop.time())
 
 
 def _kinds(kind: object) -> tuple[type[Event], ...]:

@@ -191,7 +191,7 @@ def test_a_progress_bar_and_its_report_are_harmless() -> None:
 
 
 def test_datagrams_have_no_characters_chosen_by_others() -> None:
-    figures = Figures([PLANT])
+    figures = Figures()
     for event in EVENTS:
         figures.hear(told(event))
     conversation = Conversation(lambda event: None, peer_host="10.0.0.7")

@@ -61,6 +61,7 @@ def run(
     for name in ("faults", "alerts"):
         of_tap[name] = (*base.get(name, ()), *of_tap.get(name, []))
     wanted = Config(**base | of_tap)
+    wanted.check_has_link()
     console = Terminal()
     relay(replace(wanted, ui=chosen(wanted.ui, console)), console)
 

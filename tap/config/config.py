@@ -1,6 +1,7 @@
 """The configuration of one tap: parsed and checked here, at the edge, and immutable afterwards."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -360,22 +361,17 @@ class Config:
                 raise ConfigError(f"--redact {one}: values or keys can be redacted; give the option twice for both")
         if self.record_redact and self.record_to is None:
             raise ConfigError("--redact is for a recording: give -w FILE.pcapng, too")
-        if self.opaque:
-            self._check_opaque()
-        if not self.links:
-            raise ConfigError(
-                "no link: give --master HOST:PORT, --transparent, --link NAME=LISTEN->MASTER or --config FILE.toml"
-            )
+        self._check_opaque()
         for link in self.links:
-            rules = self.alerts if link.alerts is None else link.alerts
+            rules = self.alerts_of(link)
             asks = [one for one in self.links if one.inspect is not None and (one is link or link.alerts is None)]
             if not asks and any(one.lower().startswith("buffer") for one in rules):
                 raise ConfigError(f"link {link.name}: only the master knows its output buffer: give --inspect URL, too")
-        names = [link.name for link in self.links]
-        for name in names:
-            if names.count(name) > 1:
+        for name, count in Counter(link.name for link in self.links).items():
+            if count > 1:
                 raise ConfigError(f"two links are named {name!r}; give each its own name")
-        masters = {link.listen: link.master for link in self.links if link.listen.port and link.master is not None}
+        listening = [link for link in self.links if link.enabled and link.listen.port]
+        masters = {link.listen: link.master for link in listening if link.master is not None}
         for first in masters:
             seen, at = [first], masters[first]
             while at in masters and at not in seen:
@@ -383,10 +379,16 @@ class Config:
                 at = masters[at]
             if at in seen:
                 raise ConfigError(f"a loop: a connection to {first} would be forwarded to {at} again and again")
-        listens = [str(link.listen) for link in self.links if link.listen.port]
-        for listen in listens:
-            if listens.count(listen) > 1:
+        for listen, count in Counter(str(link.listen) for link in listening).items():
+            if count > 1:
                 raise ConfigError(f"two links listen on {listen}; give each its own port")
+
+    def check_has_link(self) -> None:
+        """Raise ConfigError for a tap that would carry nothing: no link, and no API that could add one."""
+        if not self.links and self.api is None:
+            raise ConfigError(
+                "no link: give --master HOST:PORT, --transparent, --link NAME=LISTEN->MASTER or --config FILE.toml"
+            )
 
     def _check_needs(self) -> None:
         """Raise ConfigError for an option without the one that it needs."""
@@ -399,11 +401,31 @@ class Config:
 
     def _check_opaque(self) -> None:
         """Raise ConfigError for an option that needs parsing; tap.faults.Plan checks the faults."""
-        for holder in (self, *self.links):
-            cls: type = type(holder)
-            for one in declared(cls):
-                if said := one.if_needs_parsing(getattr(holder, one.name)):
-                    raise ConfigError(f"{said} needs to parse the traffic, and --opaque parses nothing")
+        for said in self._parsing(self) if self.opaque else ():
+            raise ConfigError(f"{said} needs to parse the traffic, and --opaque parses nothing")
+        for link in self.links:
+            if not self.is_opaque(link):
+                continue
+            for said in (*self._parsing(link), *self._parsing(self, "record_")):
+                by = "--opaque parses nothing" if self.opaque else f"link {link.name} is opaque"
+                raise ConfigError(f"{said} needs to parse the traffic, and {by}")
+
+    @staticmethod
+    def _parsing(holder: "Config | LinkConfig", prefix: str = "") -> list[str]:
+        """The options in use that need parsing, as a user writes them; only those whose names begin with the prefix."""
+        cls: type = type(holder)
+        options = [one for one in declared(cls) if one.name.startswith(prefix)]
+        return [said for one in options if (said := one.if_needs_parsing(getattr(holder, one.name)))]
+
+    def is_opaque(self, link: LinkConfig) -> bool:
+        """Whether the tap parses nothing of this link."""
+        return self.opaque if link.opaque is None else link.opaque
+
+    def alerts_of(self, link: LinkConfig) -> tuple[str, ...]:
+        """The rules that apply to this link."""
+        if link.alerts is not None:
+            return link.alerts
+        return () if self.is_opaque(link) else self.alerts
 
 
 def of_a_tap(given: "Config | Address | Url | str | int | None", options: Mapping[str, Any]) -> Config:

@@ -27,7 +27,9 @@ def load(path: Path) -> Config:
     file: Any = toml.load(path, _model(), table='[links.orders] with master = "127.0.0.1:6379"')
     try:
         links = tuple(LinkConfig(name=name, **_given(LinkConfig, link)) for name, link in file.links.items())
-        return Config(links=links, **_given(Config, file))
+        config = Config(links=links, **_given(Config, file))
+        config.check_has_link()
+        return config
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
@@ -35,7 +37,7 @@ def load(path: Path) -> Config:
 def _model() -> type[Table]:
     """The model of the whole file."""
     link = create_model("Link", __base__=_LinkTable, **_keys(declared(LinkConfig)))
-    links: Any = (dict[Annotated[str, parsed(link_name)], link], ...)  # type: ignore[valid-type]
+    links: Any = (dict[Annotated[str, parsed(link_name)], link], {})  # type: ignore[valid-type]
     return create_model("File", __base__=Table, **_keys(declared(Config)), links=links)
 
 

@@ -21,6 +21,10 @@ class Keywords(TypedDict, total=False):
     unless --listen says otherwise. Linux only."""
     name: str
     """The name of the link, in events and faults."""
+    enabled: bool
+    """Whether the link listens; false keeps it for later."""
+    opaque: bool
+    """Parse nothing: relay only, at the least cost."""
     announce: Literal["keep", "tap"]
     """At which address masters see a replica: keep: its own; tap: the tap's, the default."""
     mask: str | Iterable[str]
@@ -74,8 +78,6 @@ class Keywords(TypedDict, total=False):
     """Allow faults that end a server process."""
     read_only: bool
     """Accept no fault from anywhere."""
-    opaque: bool
-    """Parse nothing: relay only, at the least cost."""
     record_to: Path | str | None
     """Record all traffic into a new file, compressed if its name ends in .zst; or into files in a directory."""
     record_rotate: str | Iterable[str]

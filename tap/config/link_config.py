@@ -85,8 +85,8 @@ ELSEWHERE = {
 class LinkConfig:
     """One link: where replicas connect, and their master. Loopback by default: a tap sees every key.
 
-    An address may be text, as on the command line: HOST:PORT, or a URL with options of TLS, see tap.url. If announce,
-    mask or alerts is None, the Config's value applies.
+    An address may be text, as on the command line: HOST:PORT, or a URL with options of TLS, see tap.url. If opaque,
+    announce, mask or alerts is None, the Config's value applies.
     """
 
     master: Annotated[
@@ -123,6 +123,22 @@ class LinkConfig:
     name: Annotated[
         str, Option("NAME", "The name of the link, in events and faults.", on_command_line=False, in_file=False)
     ] = DEFAULT_LINK
+    enabled: Annotated[
+        bool,
+        Option(
+            "",
+            "Whether the link listens; false keeps it for later.",
+            on_command_line=False,
+        ),
+    ] = True
+    opaque: Annotated[
+        bool | None,
+        Option(
+            "",
+            "Parse nothing of this link: relay only, whatever the protocol.",
+            on_command_line=False,
+        ),
+    ] = None
     announce: Annotated[
         Announce | None,
         Option(
@@ -266,6 +282,19 @@ class LinkConfig:
                 "in quotes: the shell takes > for itself"
             )
         return cls(name=link_name(name), listen=listen, master=master, **options)
+
+
+def one_link(given: LinkConfig | Address | Url | str | int | None, options: Mapping[str, Any]) -> LinkConfig:
+    """The link that a caller describes: a LinkConfig, NAME=LISTEN->MASTER, or a master's address; and fields of it.
+
+    Raises ConfigError, and TypeError for an unknown field.
+    """
+    if isinstance(given, LinkConfig):
+        return replace(given, **options)
+    if isinstance(given, str) and "->" in given:
+        return LinkConfig.parse(given, **options)
+    master = {} if given is None else {"master": given}
+    return LinkConfig(**{**master, **options})
 
 
 Links = LinkConfig | str | Iterable[LinkConfig | str] | Mapping[str, LinkConfig | Address | Url | str | Mapping[str, Any]]

@@ -278,6 +278,10 @@ def _stream(event: events.StreamStarted) -> str:
     return f"the stream begins{where}{buffered}"
 
 
+def _listening_over(event: events.ListeningOver) -> str:
+    return f"no longer listening on {event.address}: the link is {event.how}"
+
+
 def _opaque(event: events.Opaque) -> str:
     return f"no longer understood: byte {event.start} from the {event.side.value}: {event.reason}. Bytes still flow"
 
@@ -424,6 +428,7 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.InspectLacks: _inspect_lacks,
     events.Pressure: _pressure,
     events.PressureOver: _pressure_over,
+    events.ListeningOver: _listening_over,
     events.Opaque: _opaque,
     events.AckAheadOfMaster: _ahead,
     events.ReplicaTalkedBack: _talked_back,

@@ -25,11 +25,13 @@ from tap.verdict.loops import Loops
 class Controlled(Protocol):
     """The parts of a tap.tap.Tap that routes use. tap.tap imports this room, so this room cannot import tap.tap."""
 
-    config: Config
     bus: Bus
     faults: Plan
     loops: Loops
     kept_events: KeptEvents
+
+    @property
+    def config(self) -> Config: ...
 
     @property
     def listeners(self) -> Sequence[Listener]: ...

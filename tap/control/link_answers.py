@@ -74,7 +74,8 @@ class LinkAnswer(BaseModel):
     name: str
     address: str = Field(description="Where it listens")
     master: str | None = Field(description="null for a transparent link, where each connection has its own")
-    is_listening: bool = Field(description="false while a fault keeps the port closed")
+    is_enabled: bool = Field(description="false: it is kept for later, without a port and without connections")
+    is_listening: bool = Field(description="false while it is disabled, or a fault keeps the port closed")
     connections: list[ConnectionAnswer] = Field(description="Of replicas, oldest first")
     ordinary: int = Field(description="Number of open ordinary connections, which are not listed")
     omitted: int = Field(description="Number of other open connections that are not listed; see connections=")
@@ -112,6 +113,7 @@ def link_json(
         "name": status.name,
         "address": str(status.address),
         "master": None if status.master is None else str(status.master),
+        "is_enabled": status.is_enabled,
         "is_listening": is_listening,
         "connections": [connection_json(one, now, monotonic) for one in status.connections],
         "ordinary": status.ordinary,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
+from typing import NamedTuple
 
 from tap.errors import ConfigError, did_you_mean
 from tap.faults.armed import Armed
@@ -15,6 +16,13 @@ from tap.replication import events
 from tap.replication.events import Event, Side
 
 KEPT = 100  # faults that have ended: a program may add and remove them for days
+
+
+class _Link(NamedTuple):
+    """What the plan knows of a link; see Plan.set_link()."""
+
+    is_opaque: bool = False
+    is_transparent: bool = False
 
 
 class Plan:
@@ -30,17 +38,13 @@ class Plan:
         tell: Callable[[Event], None],
         clock: Callable[[], float],
         *,
-        links: Sequence[str] = (),
-        by_address: bool = False,
+        links: Iterable[str] | None = None,
         destructive: bool = False,
         read_only: bool = False,
-        opaque: bool = False,
     ) -> None:
-        """tell: receives the events of the plan as a whole. links: the names that exist. by_address: further links may
-        appear, named by their master's address.
+        """tell: receives the events of the plan as a whole. links: the names that exist, see set_link(); None: any name.
 
-        destructive: allow faults that end a server process. read_only: allow no fault. opaque: allow only faults that
-        need not understand the bytes.
+        destructive: allow faults that end a server process. read_only: allow no fault.
         """
         self.seed = seed
         self.armed: list[Armed] = []
@@ -49,13 +53,34 @@ class Plan:
         self.changed: Callable[[], None] = lambda: None
         self._tell = tell
         self._clock = clock
-        self._links = links
-        self._by_address = by_address
+        self._links = None if links is None else dict.fromkeys(links, _Link())
         self._destructive = destructive
         self._read_only = read_only
-        self._opaque = opaque
         self._numbers: dict[str, int] = {}
         self._rngs: dict[Armed, Random] = {}
+
+    def set_link(self, name: str, *, is_opaque: bool = False, is_transparent: bool = False) -> None:
+        """There is a link of this name, whose faults are of this kind from now on.
+
+        is_opaque: it takes only faults that need not understand the bytes. is_transparent: its connections, and their
+        faults, go by the addresses of their masters. Raises ConfigError if a fault of this link could no longer fire.
+        """
+        links = (self._links or {}) | {name: _Link(is_opaque, is_transparent)}
+        for armed in self.armed:
+            if armed.fault.scope.link == name:
+                _check_link(armed.fault, links)
+        self._links = links
+
+    def drop_link(self, name: str) -> None:
+        """The link has gone: disarm the faults that were for it alone."""
+        if self._links is None or name not in self._links:
+            return
+        del self._links[name]
+        of_none = [armed for armed in self.armed if not _is_there(armed.fault.scope.link, self._links)]
+        for armed in of_none:
+            self._end(armed)
+        if of_none:
+            self.changed()
 
     def add(self, spec: str | Fault, **more: object) -> Armed:
         """Arm a fault: `add("cut at=rdb:50%")`, or `add("cut", at="rdb:50%", for_="5s")`. Raises ConfigError."""
@@ -83,27 +108,13 @@ class Plan:
             raise ConfigError(f"fault {fault.spec!r}: another one is named {fault.scope.name!r}")
         if self._read_only:
             raise ConfigError(f"fault {fault.spec!r}: this tap is read-only and takes no fault")
-        if self._opaque and fault.has_to_understand:
-            raise ConfigError(
-                f"fault {fault.spec!r} needs to parse the traffic, and this tap parses nothing (--opaque); faults by "
-                "time (after, every, for) or by a number of bytes work"
-            )
         if fault.destructive and not self._destructive:
             raise ConfigError(
                 f"fault {fault.spec!r} is destructive: {fault.destructive}. If that is what you want, allow it with "
                 "--destructive"
             )
-        link = fault.scope.link
-        if link is None or link in self._links or (self._by_address and is_address(link)):
-            return
-        if self._by_address:
-            known = ", ".join([*self._links, "an address of a master, as 10.0.0.5:6379 or [fd00::5]:6379"])
-            raise ConfigError(f"fault {fault.spec!r}: no link is named {link!r}; known: {known}")
-        if self._links:
-            known = ", ".join(self._links)
-            raise ConfigError(
-                f"fault {fault.spec!r}: no link is named {link!r}; known: {known}.{did_you_mean(link, self._links)}"
-            )
+        if self._links is not None:
+            _check_link(fault, self._links)
 
     def remove(self, name: str) -> None:
         """Disarm a fault and release the bytes it holds. Raises ConfigError if no fault has that name."""
@@ -214,3 +225,32 @@ class Plan:
             name = f"{kind}-{self._numbers[kind]}"
             if name not in taken:
                 return name
+
+
+def _is_there(link: str | None, links: Mapping[str, _Link]) -> bool:
+    """Whether a fault of this scope can concern a connection."""
+    if link is None:
+        return True
+    if any(one.is_transparent for one in links.values()) and is_address(link):
+        return True
+    return link in links and not links[link].is_transparent
+
+
+def _check_link(fault: Fault, links: Mapping[str, _Link]) -> None:
+    """Raise ConfigError if the fault is for a link that does not exist, or for links where it could never fire."""
+    link = fault.scope.link
+    if not _is_there(link, links):
+        names = [name for name, one in links.items() if not one.is_transparent]
+        hint = did_you_mean(str(link), names)
+        if len(names) < len(links):
+            names.append("an address of a master, as 10.0.0.5:6379 or [fd00::5]:6379")
+            hint = ""
+        known = f"known: {', '.join(names)}{hint and '.'}{hint}" if names else "this tap has no link"
+        raise ConfigError(f"fault {fault.spec!r}: no link is named {link!r}; {known}")
+    concerned = [one for name, one in links.items() if link in (None, name) or one.is_transparent]
+    if fault.has_to_understand and concerned and all(one.is_opaque for one in concerned):
+        what = f"link {link} parses nothing" if link in links else "this tap parses nothing (--opaque)"
+        raise ConfigError(
+            f"fault {fault.spec!r} needs to parse the traffic, and {what}; faults by time (after, every, for) or by a "
+            "number of bytes work"
+        )

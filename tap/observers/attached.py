@@ -35,9 +35,14 @@ class Attached:
         self._is_stopping = False
         self._leave: Callable[[], None] = lambda: None
 
-    def start(self, links: tuple[str, ...], status: Callable[[], Status], lost_bytes: Callable[[], int | None]) -> None:
+    def start(
+        self,
+        names: Callable[[], tuple[str, ...]],
+        status: Callable[[], Status],
+        lost_bytes: Callable[[], int | None],
+    ) -> None:
         """Start the observer, in the event loop, and let it receive events. The arguments are those of Observed."""
-        self._observer.start(Observed(links, status, lost_bytes, self.report, lambda: self._leave()))
+        self._observer.start(Observed(names, status, lost_bytes, self.report, lambda: self._leave()))
         receive: Any = self._observer.event
         inbox = getattr(self._observer, "inbox", None)
         if self._queue is not None:

@@ -39,16 +39,21 @@ from tap.status import Status
 class Observed:
     """What an observer may ask of the tap that it observes. To be used only in the event loop.
 
-    links: names of the configured links that are not transparent. status: the present state of every link and connection.
+    names, links: of the links that are not transparent, as they are now. status: the present state of every link and
+    connection.
     lost_bytes: of the recording, None without one. report: publishes an ObserverTrouble with a text and, if there is one,
     a traceback. leave: ends the observer's events; stop() is called all the same.
     """
 
-    links: tuple[str, ...]
+    names: Callable[[], tuple[str, ...]]
     status: Callable[[], Status]
     lost_bytes: Callable[[], int | None]
     report: Callable[[str, str | None], None]
     leave: Callable[[], None]
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        return self.names()
 
 
 class Observer(Protocol):

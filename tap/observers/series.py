@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -93,15 +93,10 @@ class Metrics:
 
     def __init__(
         self,
-        links: Sequence[str],
         *,
         observed: Callable[[Histogram, tuple[str, ...], float], None] = lambda histogram, labels, value: None,
     ) -> None:
-        """links: names of the links that have metrics even without a connection.
-
-        observed: called with each observation of a histogram, for systems that take them one by one.
-        """
-        self._links = links
+        """observed: called with each observation of a histogram, for systems that take them one by one."""
         self._observed = observed
         self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
         self._gauges: dict[tuple[Gauge, tuple[str, ...]], float] = {}
@@ -153,12 +148,13 @@ class Metrics:
     def read(self, status: Status, lost_bytes: int | None) -> None:
         """Set the gauges, and count the bytes that have passed since the last time.
 
-        lost_bytes: of the recording; None without one. A link that is not configured, as those of a transparent tap are
-        not, has 0 connections once after its last one has ended.
+        lost_bytes: of the recording; None without one. A configured link has 0 connections while it has none. One that is
+        not, as those of a transparent tap are not, or one that has been removed, has 0 once after its last one has ended.
         """
         connections = status.connections
         gauges: dict[tuple[Gauge, tuple[str, ...]], float] = {}
-        for name in (*self._links, *sorted(self._connected)):
+        configured = [link.name for link in status.links if link.master is not None]
+        for name in (*configured, *sorted(self._connected)):
             gauges[CONNECTIONS, (name,)] = 0
         for one in connections:
             self._pass(one.link, one.number, one.bytes_from_master, one.bytes_from_replica)

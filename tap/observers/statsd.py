@@ -12,7 +12,7 @@ import logging
 import re
 import socket
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import asyncio_dgram
@@ -55,13 +55,10 @@ def datagrams(lines: Iterable[str]) -> list[bytes]:
 
 
 class Figures:
-    """The lines that StatsD is sent: what the counters have gained, the gauges, and each time.
+    """The lines that StatsD is sent: what the counters have gained, the gauges, and each time."""
 
-    links: names of the links that have metrics also while they have no connection.
-    """
-
-    def __init__(self, links: Sequence[str]) -> None:
-        self._metrics = Metrics(links, observed=self._observed)
+    def __init__(self) -> None:
+        self._metrics = Metrics(observed=self._observed)
         self._sent: dict[str, float] = {}  # of each counter, by its name
         self._times: deque[str] = deque(maxlen=MAX_TIMES)  # lines
 
@@ -130,7 +127,7 @@ class StatsD(Observer):
 
     def start(self, tap: Observed) -> None:
         self._tap = tap
-        self._figures = Figures(tap.links)
+        self._figures = Figures()
         self._task = asyncio.create_task(self._run(), name="statsd")
 
     def event(self, told: Told) -> None:

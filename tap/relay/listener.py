@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import logging
 import math
 import os
+import socket
 import sys
 import time
 from asyncio.trsock import TransportSocket
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 from tap.bus import Bus
 from tap.config import Config, LinkConfig
@@ -47,6 +50,10 @@ MAX_ROUTES = 1024  # masters that a transparent listener remembers
 # What Redis says: a replica's log then quotes it, where a connection that is only closed would leave one guessing.
 FULL = b"-ERR max number of clients reached\r\n"
 
+# The settings of a link that its connections have nothing to do with. Its other settings hold from a connection's start,
+# so connections end when one of those changes, and replicas come back.
+NOT_OF_CONNECTIONS = ("name", "listen", "enabled", "alerts", "inspect")
+
 log = logging.getLogger(__name__)
 
 
@@ -59,6 +66,21 @@ class _Accepted(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._arrived(transport)
+
+
+class _Leaving:
+    """Connections that are to end. done: set once all have."""
+
+    def __init__(self, connections: Iterable[Connection]) -> None:
+        self.left = set(connections)
+        self.done = asyncio.Event()
+        if not self.left:
+            self.done.set()
+
+    def gone(self, connection: Connection) -> None:
+        self.left.discard(connection)
+        if not self.left:
+            self.done.set()
 
 
 class Listener:
@@ -91,7 +113,6 @@ class Listener:
         self.address = config.listen  # with the port the system chose, once open
         self.connections: list[Connection] = []
         self._route = Route.of(config, tap, beside)
-        self.memory = self._route.facts.memory
         self._routes: dict[Address, Route] = {}  # of a transparent link, least recently used first
         self._numbers = numbers
         self._admission = admission
@@ -102,20 +123,75 @@ class Listener:
         self._is_closed = False
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._leaving: list[_Leaving] = []
+
+    @property
+    def memory(self) -> Memory:
+        """What the link's connections remember of each other."""
+        return self._route.facts.memory
 
     async def open(self) -> None:
-        """Listen on every address of the host. Raises EnvironmentFailure if that fails."""
-        if self.config.transparent and sys.platform != "linux":
-            raise EnvironmentFailure(
-                f"link {self.config.name}: only Linux tells where a redirected connection was going; without "
-                "--transparent, a replica is pointed at the tap with REPLICAOF"
-            )
+        """Listen on every address of the host, unless the link is disabled. Raises EnvironmentFailure if that fails."""
+        if self.config.enabled:
+            await self._serve(*await _sockets(self.config, self.address))
+
+    async def change(self, config: LinkConfig, tap: Config, within: float) -> None:
+        """Take other settings, and end the connections that they concern; see NOT_OF_CONNECTIONS.
+
+        The port stays open, unless it is another one or the link is disabled. A port that the system chose stays the
+        same. Raises ConfigError, or EnvironmentFailure if the new port cannot be opened: then nothing has changed.
+        """
+        before, master_tls, replica_tls = (
+            self.config,
+            master_context(config, tap.keylog),
+            replica_context(config, tap.keylog),
+        )
+        if self._reopening is not None:
+            await asyncio.wait({self._reopening})
+        moves = config.listen != before.listen
+        address = config.listen if moves else self.address
+        opened = None
+        if config.enabled and not self._refuses and (moves or not before.enabled):
+            opened = await self._moved(config, address)
+        ends = config.enabled < before.enabled or _of_connections(config) != _of_connections(before)
+        self.config, self._master_tls, self._replica_tls = config, master_tls, replica_tls
+        self.splices = hasattr(os, "splice") and master_tls is None and replica_tls is None
+        if ends:
+            route = Route.of(config, tap, self.memory)
+            if config.master == before.master:
+                route = dataclasses.replace(route, facts=self._route.facts)
+            self._route = route
+            self._routes.clear()
+        old, self.address = self.address, address
+        if opened is not None or not config.enabled:
+            await self._leave_port()
+        if ends:
+            await self._end(tuple(self.connections), within)
+        if before.enabled and not config.enabled:
+            self._over(old, "disabled")
+        elif before.enabled and opened is not None:
+            self._over(old, "moved")
+        if opened is not None:
+            await self._serve(*opened)
+            self.follow_plan()
+
+    async def _moved(self, config: LinkConfig, address: Address) -> tuple[list[socket.socket], Address]:
+        """Sockets for another address; of the same port, only after the old ones are closed."""
         try:
-            sockets, self.address = await listening(self.address)
-        except EnvironmentFailure as failure:
-            raise EnvironmentFailure(f"link {self.config.name}: {failure}") from None
+            return await _sockets(config, address)
+        except EnvironmentFailure:
+            if not self._servers or address.port != self.address.port:
+                raise
+        await self._leave_port()
+        try:
+            return await _sockets(config, address)
+        except EnvironmentFailure:
+            await self._serve(*await _sockets(self.config, self.address))
+            raise
+
+    async def _serve(self, sockets: list[socket.socket], address: Address) -> None:
+        """Accept replicas on these sockets, which listen on this address."""
+        self.address = address
         loop = asyncio.get_running_loop()
         for sock in sockets:
             # asyncio accepts as many at once as its backlog says; the kernel queues as many as the last listen() says.
@@ -138,6 +214,9 @@ class Listener:
         if self._is_closed:
             return
         self._refusals.settle(asyncio.get_running_loop().time())
+        if not self.config.enabled:
+            self._refuses = False
+            return
         armed = self.plan.closes(self.config.name)
         if armed is not None and not self._refuses and self._servers:
             self._refuses = True
@@ -223,6 +302,7 @@ class Listener:
             None if said is None else now - said.at,
             ordinary,
             0 if most is None else max(0, len(shown) - most),
+            self.config.enabled,
         )
 
     @property
@@ -237,7 +317,6 @@ class Listener:
     def add(self, connection: Connection) -> None:
         """The connection has its socket. Sooner would be wrong: asyncio forgets one that arrives while we close."""
         self.connections.append(connection)
-        self._empty.clear()
 
     def own(self, task: asyncio.Task[None]) -> None:
         """Keep a connection's task until it is done; close() waits for it."""
@@ -247,32 +326,52 @@ class Listener:
     def forget(self, connection: Connection) -> None:
         self.connections.remove(connection)
         connection.admitted.leave()
-        if not self.connections:
-            self._empty.set()
+        for leaving in self._leaving:
+            leaving.gone(connection)
 
-    async def close(self, within: float) -> None:
-        """Stop listening, end the connections, and abort those that are not gone after *within* seconds."""
+    async def close(self, within: float, how: str = "") -> None:
+        """Stop listening, end the connections, and abort those that are not gone after *within* seconds.
+
+        how: report the end of the link as this.
+        """
         self._is_closed = True
         self._refusals.settle(math.inf)
         if self._reopening is not None:
             await asyncio.wait({self._reopening}, timeout=within)
-        self._stop_listening()
-        await asyncio.sleep(0)  # what was accepted until now has its socket
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)  # and its connection
-        for one in tuple(self.connections):
-            one.close()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._empty.wait(), within)
-        for one in tuple(self.connections):
-            one.abort()
+        await self._leave_port()
+        await self._end(tuple(self.connections), within)
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._empty.wait()
-        await asyncio.gather(*self._tasks, return_exceptions=True)  # those that connections started at their end
+        if how:
+            self._over(self.address, how)
+
+    def _over(self, address: Address, how: str) -> None:
+        self.bus.publish(self.config.name, 0, "", events.ListeningOver(address=str(address), how=how))
+
+    async def _end(self, connections: Collection[Connection], within: float) -> None:
+        """End these connections, and abort those that are not gone after *within* seconds."""
+        leaving = _Leaving(connections)
+        self._leaving.append(leaving)
+        try:
+            for one in connections:
+                one.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(leaving.done.wait(), within)
+            for one in tuple(leaving.left):
+                one.abort()
+            await leaving.done.wait()
+        finally:
+            self._leaving.remove(leaving)
 
     def _tell_soon(self, event: Event) -> None:
         """Publish the event once what it says is true."""
         asyncio.get_running_loop().call_soon(self.bus.publish, self.config.name, 0, "", event)
+
+    async def _leave_port(self) -> None:
+        """Stop listening, and wait for what has been accepted until now."""
+        self._stop_listening()
+        await asyncio.sleep(0)  # it has its socket
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # and its connection
 
     def _stop_listening(self) -> None:
         """Take first what has been accepted: asyncio forgets a connection whose server closes before its first step."""
@@ -282,3 +381,21 @@ class Listener:
                 loop.remove_reader(sock)
             loop.call_soon(server.close)
         self._servers.clear()
+
+
+def _of_connections(config: LinkConfig) -> list[Any]:
+    """The settings that hold from a connection's start."""
+    return [getattr(config, one.name) for one in dataclasses.fields(config) if one.name not in NOT_OF_CONNECTIONS]
+
+
+async def _sockets(config: LinkConfig, address: Address) -> tuple[list[socket.socket], Address]:
+    """Listening sockets for this link, and their address. Raises EnvironmentFailure."""
+    if config.transparent and sys.platform != "linux":
+        raise EnvironmentFailure(
+            f"link {config.name}: only Linux tells where a redirected connection was going; without --transparent, a "
+            "replica is pointed at the tap with REPLICAOF"
+        )
+    try:
+        return await listening(address)
+    except EnvironmentFailure as failure:
+        raise EnvironmentFailure(f"link {config.name}: {failure}") from None

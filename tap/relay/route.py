@@ -42,7 +42,9 @@ class Route:
     @classmethod
     def of(cls, link: LinkConfig, tap: Config, beside: Memory | None = None) -> Route:
         """The route of a configured link. beside: what another link remembers."""
-        mask = tap.mask if link.mask is None else link.mask
+        opaque = tap.is_opaque(link)
+        mask = () if opaque else tap.mask if link.mask is None else link.mask
+        announce = link.announce or ("tap" if opaque else tap.announce)
         return cls(
             name=link.name,
             master=link.master,
@@ -50,12 +52,12 @@ class Route:
             tls=link.tls,
             has_cert=link.cert is not None,
             masked=tuple(one.removeprefix(CAPA) for one in mask),
-            keeps_address=(link.announce or tap.announce) == "keep",
+            keeps_address=announce == "keep",
             connect_timeout=tap.connect_timeout,
             drain_timeout=tap.drain_timeout,
             every_command=tap.every_command,
             every_key=tap.every_key,
-            opaque=tap.opaque,
+            opaque=opaque,
             facts=MasterFacts(link.name, beside, master=str(link.master or "")),
         )
 

@@ -91,6 +91,18 @@ class Listening(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListeningOver(Event):
+    """A link's port is closed while the tap goes on.
+
+    address: as in Listening. how: "removed" or "disabled", and its connections have ended; "moved" to the address of the
+    Listening that follows.
+    """
+
+    address: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MasterUnreachable(Event):
     """At its start the command could not connect to the link's master. text: why.
 

@@ -76,19 +76,37 @@ class Alerts:
 
     def __init__(self, thresholds: Mapping[str, Sequence[Threshold]], tell: Tell) -> None:
         """thresholds: by the name of the configured link. tell: publishes an event at a link, connection and replica."""
-        self._thresholds = thresholds
-        self._every = list(dict.fromkeys(one for several in thresholds.values() for one in several))
+        self._thresholds = dict(thresholds)
+        self._sort()
+        self._tell = tell
+        self._watches: dict[Hashable, _Watch] = {}
+        self._resyncs: dict[tuple[str, str], _Resyncs] = {}
+        self._due = float("-inf")
+
+    def set_link(self, link: str, thresholds: Sequence[Threshold]) -> None:
+        """The link is there, with these thresholds from now on."""
+        self._thresholds[link] = thresholds
+        self._sort()
+
+    def drop_link(self, link: str, at: float) -> None:
+        """The link has gone, and every alert of it with it."""
+        del self._thresholds[link]
+        self._sort()
+        for key in [key for key, watch in self._watches.items() if watch.place.link == link]:
+            self._end(key, None, at)
+        for place in [one for one in self._resyncs if one[0] == link]:
+            del self._resyncs[place]
+
+    def _sort(self) -> None:
+        """Derive from the thresholds what a look needs."""
+        self._every = list(dict.fromkeys(one for several in self._thresholds.values() for one in several))
         self._of_connections = {
-            link: [one for one in several if one.figure != "resyncs"] for link, several in thresholds.items()
+            link: [one for one in several if one.figure != "resyncs"] for link, several in self._thresholds.items()
         }
         self._wanted: dict[str, frozenset[str]] = {
             link: frozenset(one.figure for one in several) for link, several in self._of_connections.items() if several
         }
         self._longest = max((one.window for one in self._every), default=0.0)
-        self._tell = tell
-        self._watches: dict[Hashable, _Watch] = {}
-        self._resyncs: dict[tuple[str, str], _Resyncs] = {}
-        self._due = float("-inf")
 
     def event(self, told: Told, at: float) -> None:
         """Count a full resync; other events count for nothing."""
@@ -109,7 +127,7 @@ class Alerts:
         figures: called when a look is due and connections are compared, with the names of the figures by that of the
         configured link; returns, by link, those of its replicas.
         """
-        if self._every and at >= self._due:
+        if (self._every or self._watches) and at >= self._due:
             self._due = at + LOOK_SECONDS
             self.look(figures(self._wanted) if self._wanted else {}, at)
 

@@ -102,7 +102,6 @@ A, B, C = (f"127.0.0.1:{port}" for port in (7001, 7002, 7003))
         ([f"a={A}->h:1", f"b={A}->h:2"], f"two links listen on {A}; give each its own port"),
         ([f"a={A}->{A}"], f"a loop: a connection to {A} would be forwarded to {A} again and again"),
         ([f"a={A}->{B}", f"b={B}->{C}", f"c={C}->{A}"], f"a loop: a connection to {A} would be forwarded to {A}"),
-        ([], "no link: give --master HOST:PORT"),
         (["a=h:1"], "'a=h:1' is not a link: write 'NAME=LISTEN->MASTER'"),
         ([f"a={A}->unix:///x", "b=unix:///run/x->h:1"], "replicas connect over TCP, so a link listens on HOST:PORT"),
         ([f"a={A}->h:0"], "h:0: a master's port is never 0"),
@@ -111,6 +110,17 @@ A, B, C = (f"127.0.0.1:{port}" for port in (7001, 7002, 7003))
 def test_contradictory_links_are_refused(links: list[str], says: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(says)):
         Config(links=[LinkConfig.parse(one) for one in links])
+
+
+def test_a_tap_without_a_link_is_for_one_that_can_get_links() -> None:
+    with pytest.raises(ConfigError, match="no link: give --master HOST:PORT"):
+        Config(links=[]).check_has_link()
+    Config(links=[], api="127.0.0.1").check_has_link()
+
+
+def test_disabled_links_may_wait_for_the_same_port() -> None:
+    later = LinkConfig(name="b", master="h:2", listen=A, enabled=False)
+    assert len(Config(links=[f"a={A}->h:1", later]).links) == 2
 
 
 def test_a_chain_of_links_is_not_a_loop_and_ports_chosen_by_the_system_are_never_taken() -> None:

@@ -77,7 +77,7 @@ def test_a_file_can_set_opaque(tmp_path: Path) -> None:
         ("commands = 'yes'\n[links.a]\nmaster = 'h:1'\n", "line 1: commands: true or false is expected"),
         ("connect_timeout = '0s'\n[links.a]\nmaster = 'h:1'\n", "connect_timeout and drain_timeout must be greater"),
         ("master = 'h:1'\n", "unknown key 'master'"),
-        ("", "'links' is missing"),
+        ("", "no link: give"),
     ],
 )  # fmt: skip
 def test_a_broken_configuration_file_is_located(tmp_path: Path, text: str, words: str) -> None:
@@ -173,6 +173,6 @@ def test_every_option_of_a_file_is_read_as_in_python(tmp_path: Path) -> None:
 def test_every_option_of_a_file_is_among_these() -> None:
     keys = {one.key for cls in (LinkConfig, Config) for one in declared(cls) if one.option.in_file}
     of_tls = {one.key for cls in (LinkConfig, Config) for one in declared(cls) if one.option.topic == "tls"}
-    assert keys - (of_tls - {"keylog"}) - {"opaque", "transparent"} == set(
+    assert keys - (of_tls - {"keylog"}) - {"enabled", "opaque", "transparent"} == set(
         re.findall(r"^(\w+) =", EVERY_KEY, re.MULTILINE)
     )

@@ -20,10 +20,24 @@ def armed(spec: str) -> Armed:
     return Armed(parse(spec), "x", BEGAN)
 
 
+def opaque() -> Plan:
+    """A plan for one link that is not parsed."""
+    plan = Plan(1, print, lambda: 0.0)
+    plan.set_link("main", is_opaque=True)
+    return plan
+
+
+def by_address() -> Plan:
+    """A plan for one transparent link."""
+    plan = Plan(1, print, lambda: 0.0)
+    plan.set_link("main", is_transparent=True)
+    return plan
+
+
 class Desk:
     """A plan with a clock that the test sets."""
 
-    def __init__(self, *specs: str, seed: int = 1, links: tuple[str, ...] = ()) -> None:
+    def __init__(self, *specs: str, seed: int = 1, links: tuple[str, ...] | None = None) -> None:
         self.now = BEGAN
         self.told: list[Event] = []
         self.changes = 0
@@ -305,10 +319,10 @@ def test_generated_names_are_new_and_count_by_kind() -> None:
         (lambda: Desk("cut name=a").plan.add("cut name=a"), "another one is named 'a'"),
         (lambda: Desk().plan.check(parse("cut name=a"), parse("stall name=a")), "another one is named 'a'"),
         (lambda: Plan(1, print, lambda: 0.0, read_only=True).add("cut"), "read-only"),
-        (lambda: Plan(1, print, lambda: 0.0, opaque=True).add("cut at=rdb"), "needs to parse the traffic"),
+        (lambda: opaque().add("cut at=rdb"), "needs to parse the traffic"),
         (lambda: Plan(1, print, lambda: 0.0).add("corrupt at=rdb"), "is destructive"),
         (lambda: Desk(links=("eu", "us")).plan.add("cut link=ue"), "no link is named 'ue'; known: eu, us"),
-        (lambda: Plan(1, print, lambda: 0.0, by_address=True).add("cut link=eu"), "an address of a master"),
+        (lambda: by_address().add("cut link=eu"), "an address of a master"),
     ],
 )
 def test_a_plan_refuses_impossible_faults(make: Callable[[], object], said: str) -> None:
@@ -319,6 +333,6 @@ def test_a_plan_refuses_impossible_faults(make: Callable[[], object], said: str)
 def test_a_plan_accepts_possible_faults() -> None:
     Desk().plan.add("cut link=whatever")  # it does not know the names
     Desk(links=("eu", "us")).plan.add("cut link=us")
-    Plan(1, print, lambda: 0.0, by_address=True).add("cut link=10.0.0.5:6379")
-    Plan(1, print, lambda: 0.0, opaque=True).add("cut after=1s")
+    by_address().add("cut link=10.0.0.5:6379")
+    opaque().add("cut after=1s")
     Plan(1, print, lambda: 0.0, destructive=True).add("corrupt at=rdb")

@@ -222,7 +222,8 @@ def test_destructive_faults_are_refused_unless_allowed(spec: str) -> None:
     ],
 )
 def test_an_opaque_tap_refuses_faults_that_need_parsing(spec: str) -> None:
-    plan = Plan(1, lambda event: None, lambda: 0.0, opaque=True)
+    plan = Plan(1, lambda event: None, lambda: 0.0)
+    plan.set_link("main", is_opaque=True)
     with pytest.raises(ConfigError, match="needs to parse the traffic"):
         plan.add(spec)
 
@@ -240,7 +241,9 @@ def test_an_opaque_tap_refuses_faults_that_need_parsing(spec: str) -> None:
     ],
 )
 def test_an_opaque_tap_accepts_other_faults(spec: str) -> None:
-    assert Plan(1, lambda event: None, lambda: 0.0, opaque=True).add(spec)
+    plan = Plan(1, lambda event: None, lambda: 0.0)
+    plan.set_link("main", is_opaque=True)
+    assert plan.add(spec)
 
 
 def test_a_plan_knows_the_names_of_its_links() -> None:

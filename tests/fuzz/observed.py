@@ -90,7 +90,7 @@ def _event(rng: random.Random) -> Any:
 
 def figures_complaints(told: list[tuple[str, int, float, Any]], rng: random.Random) -> Iterator[str]:
     """Every line is valid StatsD, whatever the words; datagrams fit; names are bounded."""
-    heard = Figures(["main", _word(rng)])
+    heard = Figures()
     for link, connection, time, event in told:
         heard.hear(Told(time, link, connection, "x", event))
     connections = []
@@ -98,7 +98,7 @@ def figures_complaints(told: list[tuple[str, int, float, Any]], rng: random.Rand
         idle = connection_status(Conversation(print), 0, number=number, link=_word(rng), peer="", master=None, opened=0)
         offset, lag_bytes = rng.choice([None, *INTEGERS]), rng.choice([None, *INTEGERS])
         connections.append(idle._replace(offset=offset, lag_bytes=lag_bytes, lag_seconds=rng.choice([None, 1e9])))
-    main = LinkStatus("main", Address("127.0.0.1", 6400), None, tuple(connections))
+    main = LinkStatus("main", Address("127.0.0.1", 6400), Address("127.0.0.1", 6379), tuple(connections))
     said = heard.lines(Status(1e9, (main,)), rng.choice([None, 0, 2**70]))
     for line in said:
         if not LINE.fullmatch(line):

@@ -37,7 +37,7 @@ def partial() -> Event:
 
 
 def test_a_counter_grows_by_what_its_event_adds() -> None:
-    one = Metrics([])
+    one = Metrics()
     batch = events.Commands(start=0, end=80, offset=87, count=3, bytes=80, by_name={}, db=0, in_transaction=False)
     for event in (opened(), full(), full("offset_too_old"), full(), partial(), batch, batch):
         one.event(told(event))
@@ -54,7 +54,7 @@ def test_a_counter_grows_by_what_its_event_adds() -> None:
 
 
 def test_counters_never_fall() -> None:
-    one = Metrics(["main"])
+    one = Metrics()
     values = []
     one.event(told(opened()))
     for passed in (100, 250, 250):
@@ -70,7 +70,7 @@ def test_counters_never_fall() -> None:
 
 def test_a_link_keeps_its_name_while_codes_and_replicas_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SERIES", 2)
-    one = Metrics([])
+    one = Metrics()
 
     def resync(link: str, replica: str, code: str) -> None:
         reason = Reason(code=code, text="")
@@ -99,7 +99,7 @@ def test_a_link_keeps_its_name_while_codes_and_replicas_are_given_up(monkeypatch
 
 
 def test_values_chosen_by_peers_take_bounded_memory() -> None:
-    one = Metrics([])
+    one = Metrics()
     for number in range(5 * MAX_SERIES):
         resync = events.ResyncRefused(start=0, end=1, reply="-LOADING wait")
         one.event(told(resync, link=f"10.0.0.{number}:6379", connection=number))
@@ -113,7 +113,7 @@ def test_values_chosen_by_peers_take_bounded_memory() -> None:
 
 
 def test_gauges_show_the_moment_by_replica() -> None:
-    one = Metrics(["main"])
+    one = Metrics()
     near = a_connection(1, offset=2**60, lag=(10, 0.25))
     far = a_connection(2, offset=None, lag=(30, 0.0))._replace(replica="r:2", lag_at_least=True)
     one.read(of(near, far), 4096)
@@ -135,7 +135,7 @@ def test_gauges_show_the_moment_by_replica() -> None:
 
 
 def test_of_two_connections_of_one_replica_the_higher_figure_counts() -> None:
-    one = Metrics(["main"])
+    one = Metrics()
     one.read(of(a_connection(1, offset=9), a_connection(2, offset=5)), None)
     assert counted(one.samples())["offset", "main", "10.0.0.7:6379"] == 9
 
@@ -152,7 +152,7 @@ def finished(seconds: float) -> Event:
 
 def test_an_observation_falls_into_the_first_bucket_whose_bound_it_does_not_exceed() -> None:
     seen: list[tuple[str, tuple[str, ...], float]] = []
-    one = Metrics([], observed=lambda histogram, labels, value: seen.append((histogram.name, labels, value)))
+    one = Metrics(observed=lambda histogram, labels, value: seen.append((histogram.name, labels, value)))
     times = (0.0, TIMES[0], 0.004, 1.0, TIMES[-1], 5000.0)
     for seconds in times:
         one.event(told(finished(seconds)))
@@ -172,7 +172,7 @@ def test_an_observation_falls_into_the_first_bucket_whose_bound_it_does_not_exce
 
 
 def test_a_sample_does_not_change_after_it_was_taken() -> None:
-    one = Metrics([])
+    one = Metrics()
     one.event(told(finished(1.0)))
     before = one.samples()
     one.event(told(finished(2.0)))
@@ -180,7 +180,7 @@ def test_a_sample_does_not_change_after_it_was_taken() -> None:
 
 
 def test_the_time_of_a_resync_runs_from_its_connection_to_its_stream() -> None:
-    one = Metrics([])
+    one = Metrics()
     for event, time in ((opened(), 100.0), (full(), 101.0), (stream(), 102.5), (stream(), 104.0)):
         one.event(told(event, time=time))
     for event, time in ((opened(), 200.0), (partial(), 200.1), (stream(), 200.25)):
@@ -194,7 +194,7 @@ def test_the_time_of_a_resync_runs_from_its_connection_to_its_stream() -> None:
 
 
 def test_loops_are_counted_by_cause_while_they_last() -> None:
-    one = Metrics(["main"])
+    one = Metrics()
 
     def gauges() -> dict[tuple[str, ...], Any]:
         one.read(Status(0.0, ()), None)
@@ -212,7 +212,7 @@ def test_loops_are_counted_by_cause_while_they_last() -> None:
 
 def test_a_loop_that_is_counted_may_change_its_cause_when_no_more_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SERIES", 2)
-    one = Metrics(["main"])
+    one = Metrics()
     for replica, cause in (
         ("r:1", "disk_full"),
         ("r:2", "output_buffer"),
@@ -226,6 +226,6 @@ def test_a_loop_that_is_counted_may_change_its_cause_when_no_more_are(monkeypatc
 
 
 def test_a_status_without_links_has_no_gauges() -> None:
-    one = Metrics([])
+    one = Metrics()
     one.read(Status(1.0, ()), None)
     assert one.samples() == []

@@ -101,11 +101,16 @@ def a_connection(
 
 def of(*connections: ConnectionStatus) -> Status:
     """A tap with these connections, on one link."""
+    return Status(100.0, (LinkStatus("main", Address("127.0.0.1", 6400), Address("127.0.0.1", 6379), connections),))
+
+
+def transparent(*connections: ConnectionStatus) -> Status:
+    """A tap with these connections, on one link that is transparent."""
     return Status(100.0, (LinkStatus("main", Address("127.0.0.1", 6400), None, connections),))
 
 
 def test_events_are_counted_and_sent_once() -> None:
-    figures = Figures(["main"])
+    figures = Figures()
     batch = events.Commands(
         start=0, end=80, offset=87, count=3, bytes=80, by_name={}, db=0, in_transaction=False
     )  # fmt: skip
@@ -131,7 +136,7 @@ def test_events_are_counted_and_sent_once() -> None:
 
 
 def test_codes_invented_by_a_master_do_not_pile_up() -> None:
-    figures = Figures(["main"])
+    figures = Figures()
     for number in range(5000):
         code = "".join(chr(ord("A") + int(digit)) for digit in str(number))
         figures.hear(told(events.ResyncRefused(start=0, end=1, reply=f"-{code} no")))
@@ -145,7 +150,7 @@ def test_codes_invented_by_a_master_do_not_pile_up() -> None:
 
 
 def test_bytes_are_counted_while_they_flow_and_only_once() -> None:
-    figures = Figures(["main"])
+    figures = Figures()
     sent = [figures.lines(of(a_connection(1, passed=passed)), None) for passed in (1000, 1000, 1500)]
     figures.hear(told(closed(1600, 5)))
     sent.append(figures.lines(of(), None))
@@ -158,7 +163,7 @@ def test_bytes_are_counted_while_they_flow_and_only_once() -> None:
 
 
 def test_a_gauge_shows_the_replica_that_lags_most() -> None:
-    figures = Figures(["main"])
+    figures = Figures()
     near, far = a_connection(1, offset=2**60, lag=(10, 0.25)), a_connection(2, offset=None, lag=(30, 0.0005))
     lines = figures.lines(of(near, far), 4096)
     assert lines == [
@@ -172,7 +177,7 @@ def test_a_gauge_shows_the_replica_that_lags_most() -> None:
 
 
 def test_times_are_in_milliseconds_and_do_not_mix() -> None:
-    figures = Figures([])
+    figures = Figures()
     finished = events.RdbFinished(
         start=0, end=1, transfer=events.Transfer.DISK, bytes=1, seconds=1.25, keys=0, expiring=0, functions=0,
         by_type={}, largest=(), checksum="ok",
@@ -185,7 +190,7 @@ def test_times_are_in_milliseconds_and_do_not_mix() -> None:
     figures.hear(told(partial, connection=2, time=101.002))
     figures.hear(told(stream(), connection=2, time=101.002))
     figures.hear(told(stream(), time=102.5))
-    assert [line for line in figures.lines(of(), None) if line.endswith("ms")] == [
+    assert [line for line in figures.lines(transparent(), None) if line.endswith("ms")] == [
         "redis_tap.main.rdb_time:1250.000|ms",
         "redis_tap.main.partial_resync_time:2.000|ms",
         "redis_tap.main.full_resync_time:2500.000|ms",
@@ -194,11 +199,11 @@ def test_times_are_in_milliseconds_and_do_not_mix() -> None:
 
 def test_a_discovered_link_is_reported_until_it_has_gone() -> None:
     """The links of a transparent tap are not configured."""
-    figures = Figures([])
+    figures = Figures()
     link = a_connection(1, link="10.0.0.5:6379")
-    assert "redis_tap.10_0_0_5_6379.connections:1|g" in figures.lines(of(link), None)
-    assert figures.lines(of(), None) == ["redis_tap.10_0_0_5_6379.connections:0|g"]
-    assert figures.lines(of(), None) == []
+    assert "redis_tap.10_0_0_5_6379.connections:1|g" in figures.lines(transparent(link), None)
+    assert figures.lines(transparent(), None) == ["redis_tap.10_0_0_5_6379.connections:0|g"]
+    assert figures.lines(transparent(), None) == []
 
 
 @pytest.mark.parametrize(
@@ -241,37 +246,37 @@ def test_lines_share_a_datagram_up_to_its_size(size: int) -> None:
     ],
 )
 def test_a_refusal_is_counted_by_its_code(reply: str, code: str) -> None:
-    figures = Figures([])
+    figures = Figures()
     figures.hear(told(events.ResyncRefused(start=0, end=1, reply=reply)))
-    assert figures.lines(of(), None) == [f"redis_tap.main.resyncs_refused.{code}:1|c"]
+    assert figures.lines(transparent(), None) == [f"redis_tap.main.resyncs_refused.{code}:1|c"]
 
 
 def test_of_times_that_cannot_be_sent_the_oldest_go() -> None:
-    figures = Figures([])
+    figures = Figures()
     for number in range(MAX_TIMES + 5):
         figures.hear(told(opened(), connection=number, time=100.0))
         figures.hear(told(full(), connection=number, time=100.0))
         figures.hear(told(stream(), connection=number, time=100.0 + number))
-    times = [line for line in figures.lines(of(), None) if line.endswith("|ms")]
+    times = [line for line in figures.lines(transparent(), None) if line.endswith("|ms")]
     assert len(times) == MAX_TIMES
     assert times[0] == "redis_tap.main.full_resync_time:5000.000|ms"
-    assert not [line for line in figures.lines(of(), None) if line.endswith("|ms")]
+    assert not [line for line in figures.lines(transparent(), None) if line.endswith("|ms")]
 
 
 def test_a_stream_without_a_grant_has_no_time_and_a_grant_is_for_one_stream() -> None:
-    figures = Figures([])
+    figures = Figures()
     figures.hear(told(opened(), time=100.0))
     figures.hear(told(stream(), time=101.0))
     figures.hear(told(full(), time=102.0))
     figures.hear(told(stream(), time=103.0))
     figures.hear(told(stream(), time=104.0))
-    assert [line for line in figures.lines(of(), None) if "_time" in line] == [
+    assert [line for line in figures.lines(transparent(), None) if "_time" in line] == [
         "redis_tap.main.full_resync_time:3000.000|ms"
     ]
 
 
 def test_rare_events_are_counted_by_name() -> None:
-    figures = Figures([])
+    figures = Figures()
     problem = events.RdbProblem(start=0, end=0, problem="damaged", text="", position=7, keys=0, db=0, key=None)
     for event in (
         problem,
@@ -283,7 +288,7 @@ def test_rare_events_are_counted_by_name() -> None:
         events.PartialResync(start=0, end=1, replid=REPLID, previous_replid=None, offset=7, bytes_behind=0),
     ):
         figures.hear(told(event))
-    assert figures.lines(of(), None) == [
+    assert figures.lines(transparent(), None) == [
         "redis_tap.main.rdb_problems.damaged:2|c",
         "redis_tap.main.connections_refused:3|c",
         "redis_tap.main.opaque:1|c",
@@ -294,14 +299,14 @@ def test_rare_events_are_counted_by_name() -> None:
 
 
 def test_a_reused_number_is_another_connection() -> None:
-    figures = Figures([])
+    figures = Figures()
     figures.hear(told(opened(), time=100.0))
     figures.hear(told(full(), time=101.0))
-    figures.lines(of(a_connection(1, passed=1000)), None)
+    figures.lines(transparent(a_connection(1, passed=1000)), None)
     figures.hear(told(closed(1000, 0), time=102.0))
-    figures.lines(of(), None)
+    figures.lines(transparent(), None)
     figures.hear(told(stream(), time=103.0))
-    assert sorted(figures.lines(of(a_connection(1, passed=400)), None)) == [
+    assert sorted(figures.lines(transparent(a_connection(1, passed=400)), None)) == [
         "redis_tap.main.bytes_from_master:400|c",
         "redis_tap.main.connections:1|g",
         "redis_tap.main.offset:7|g",
@@ -309,7 +314,7 @@ def test_a_reused_number_is_another_connection() -> None:
 
 
 def test_an_unknown_link_has_no_figures_but_its_connections() -> None:
-    figures = Figures(["main"])
+    figures = Figures()
     assert figures.lines(of(a_connection(1, offset=None), a_connection(2, link="new", offset=0)), 0) == [
         "redis_tap.main.connections:1|g",
         "redis_tap.new.offset:0|g",
@@ -386,15 +391,15 @@ def test_every_metric_has_the_name_that_dashboards_know() -> None:
 
 
 def test_counts_of_replicas_are_added_up_for_their_link() -> None:
-    figures = Figures([])
+    figures = Figures()
     sent = []
     for replica, times in (("a:1", 1), ("b:1", 2), ("a:1", 3)):
         for _ in range(times):
             figures.hear(Told(1.0, "main", 1, replica, full()))
-        sent += figures.lines(of(), None)
+        sent += figures.lines(transparent(), None)
     for replica in ("a:1", "b:1", "c:1"):
         figures.hear(Told(1.0, "main", 1, replica, full()))
-    sent += figures.lines(of(), None)
+    sent += figures.lines(transparent(), None)
     assert sent == [f"redis_tap.main.full_resyncs.first_sync:{count}|c" for count in (1, 2, 3, 3)]
 
 

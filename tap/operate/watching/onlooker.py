@@ -130,7 +130,7 @@ class Onlooker:
         try:
             await self._source.start()
             for observer in self._observers:
-                observer.start((), self.status, lambda: None)
+                observer.start(tuple, self.status, lambda: None)
         except BaseException:
             await self.close()
             if self.recorder is not None:
