@@ -393,7 +393,7 @@ class Connection(Outline):
         except Exception:
             self._misunderstood(Side.MASTER)
         closed = closing.event(conversation, Phase.DONE if conversation.phase is Phase.DONE else phase, offset)
-        if is_in_question(closed, self.route, self._loop.time()):
+        if not self._owner.is_proxy and is_in_question(closed, self.route, self._loop.time()):
             asked = tell_after_question(closed, self.route, self.tell)
             self._owner.own(self._loop.create_task(asked, name=f"is it TLS {self.name}"))
         else:

@@ -86,6 +86,9 @@ class _Leaving:
 class Listener:
     """Accepts the replicas of one configured link, and owns their connections.
 
+    is_proxy: it serves any clients, not just replicas. If the master cannot be reached, they see an ordinary end and no
+    reset; and a master that ends a connection without a word is not asked whether it speaks TLS.
+
     Raises ConfigError for a certificate or key that cannot be used.
     """
 
@@ -112,6 +115,7 @@ class Listener:
         self.splices = hasattr(os, "splice") and self._master_tls is None and self._replica_tls is None
         self.address = config.listen  # with the port the system chose, once open
         self.connections: list[Connection] = []
+        self.is_proxy = False
         self._route = Route.of(config, tap, beside)
         self._routes: dict[Address, Route] = {}  # of a transparent link, least recently used first
         self._numbers = numbers

@@ -41,6 +41,7 @@ class Home(Protocol):
     bus: Bus
     buffers: Buffers
     sink: Sink | None
+    is_proxy: bool  # see Listener
 
     def route(self, sock: TransportSocket) -> Route:
         """Where the connection on this socket goes."""
@@ -168,7 +169,11 @@ class Opening:
             by, how, text = Side.TAP, "error", words(error)
         if text:
             of.closing.note(by, how, text)
-            of.replica.reset()  # the closest there is to a refused connection
+            if self._home.is_proxy:
+                of.closing.limit(of.route.drain_timeout)
+                of.replica.say_goodbye()
+            else:
+                of.replica.reset()  # the closest there is to a refused connection
             return
         if of.replica.is_over:
             of.master.close()

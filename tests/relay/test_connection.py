@@ -391,3 +391,35 @@ def test_buffers_that_a_crowd_of_slow_peers_needed_are_released() -> None:
         buffers.give_back(lent.pop())
     kept = sum(buffer() is not None for buffer in alive)
     assert 0 < kept <= 16
+
+
+# ---- a link that serves any clients ----
+
+
+def test_clients_of_a_proxy_see_an_ordinary_end_if_the_master_cannot_be_reached(nobody: int) -> None:
+    with TapThread(Config(links=f"127.0.0.1:{nobody}")) as tap:
+        tap.tap.listeners[0].is_proxy = True
+        for early in (b"", b"request"):
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as client:
+                client.sendall(early)
+                assert client.recv(1) == b""
+        assert tap.wait_for(events.LinkClosed, 2).how == "refused"
+
+
+def test_the_master_of_a_proxy_is_not_asked_whether_it_speaks_tls() -> None:
+    with (
+        socket.create_server((LOCALHOST, 0)) as master,
+        TapThread(Config(links=f"127.0.0.1:{master.getsockname()[1]}")) as tap,
+    ):
+        tap.tap.listeners[0].is_proxy = True
+        master.settimeout(WITHIN)
+        with socket.create_connection((LOCALHOST, tap.port), WITHIN) as client:
+            one, _ = master.accept()
+            client.sendall(b"hello")
+            assert one.recv(5) == b"hello"
+            one.close()
+            assert client.recv(1) == b""
+        tap.wait_for(events.LinkClosed)
+        master.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            master.accept()
