@@ -25,6 +25,7 @@ millisecond gives the links their turn in between (await asyncio.sleep(0)), and 
     ledger              what has happened on each link since the API opened
     event_ids           how a client says up to where it has heard
     link_answers        the JSON of links and connections, made from the status record
+    toxiproxy/          Toxiproxy's API: proxies are links, toxics are faults
 
 To add a group of routes: a module with a `router`, and its name in ROUTERS in app.py.
 """

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from tap.control import event_stream, fault_routes, health, links, recordings, resyncs, statistics, waiting
 from tap.control.controlled import Controlled, Shared
 from tap.control.json_answers import ERRORS, JsonAnswer, Refusal, refused, status_of
+from tap.control.toxiproxy.toxiproxy_routes import Toxiproxy
 from tap.errors import TapError, expected
 from tap.version import version
 
@@ -52,6 +53,7 @@ def make_app(tap: Controlled) -> FastAPI:
     app.state.shared = Shared(tap)
     for router in ROUTERS:
         app.include_router(router)
+    app.router.routes.append(Toxiproxy(tap))
     app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(TapError, _tap_error)
     app.add_exception_handler(RequestValidationError, _malformed)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol
 from fastapi import Depends, Request
 
 from tap.bus import Bus
-from tap.config import Config
+from tap.config import Config, LinkConfig
 from tap.control.event_ids import event_id
 from tap.control.ledger import Ledger
 from tap.faults.plan import Plan
@@ -40,6 +40,12 @@ class Controlled(Protocol):
     def recorder(self) -> Recorder | None: ...
 
     def status(self, most: int | None = None) -> Status: ...
+
+    async def add_link(self, link: LinkConfig) -> Listener: ...
+
+    async def remove_link(self, name: str) -> None: ...
+
+    async def change_link(self, name: str, /, **options: Any) -> Listener: ...
 
 
 @dataclass
