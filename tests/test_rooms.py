@@ -210,9 +210,14 @@ def modules() -> list[tuple[Path, str]]:
 
 
 @cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -262,10 +267,11 @@ def files() -> dict[str, Path]:
     return found
 
 
+@cache
 def uses(path: Path) -> set[Path]:
     """The files of the package that this one imports."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -314,10 +320,7 @@ CLASSES_ALIKE = {
 def test_no_two_classes_have_one_name() -> None:
     """A name that stands twice makes a reader look up which of the two an import means."""
     names = Counter(
-        node.name
-        for path, _ in modules()
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef)
+        node.name for path, _ in modules() for node in ast.walk(parsed(path)) if isinstance(node, ast.ClassDef)
     )
     alike = {name for name, count in names.items() if count > 1}
     assert not alike - CLASSES_ALIKE.keys(), "name each for what it is, or say in CLASSES_ALIKE why both have the name"

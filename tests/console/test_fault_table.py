@@ -59,7 +59,7 @@ def test_for_programs_each_kind_is_an_object_and_its_example_can_be_typed() -> N
 
 def test_destructive_faults_are_marked_and_no_others() -> None:
     warned = {one["fault"] for one in fault_table.as_dicts() if one["destructive"]}
-    assert warned == {"corrupt", "drop", "truncate", "answer", "rewrite"}
+    assert warned == {"corrupt", "drop", "truncate", "answer", "rewrite", "lose"}
     for one in fault_table.as_dicts():
         if one["destructive"]:
             spec = one["destructive"].removeprefix("Destructive, and only with --destructive: ").partition(": ")[0]

@@ -7,11 +7,12 @@ import itertools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 from zlib import crc32
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tap.rdb.jsonl import JsonLines
 from tap.rdb.keys import Key, KeyReader
@@ -71,6 +72,48 @@ def enough(found: Iterable[Any], name: Callable[[Any], str] = repr, *, every: in
         one if is_enough(name(one)) and next(numbers) % every == 0 else pytest.param(one, marks=pytest.mark.slow)
         for one in found
     ]
+
+
+AT_ONCE = 20  # fixtures of one test: pytest's own work for a test costs as much as reading a small RDB
+
+
+def for_each(found: Iterable[Any], name: Callable[[Any], str] = repr) -> Callable[[Callable[[Any], None]], Any]:
+    """As parametrize() with one parameter, but a test of pytest takes AT_ONCE values.
+
+    Of a batch every value is tried, and each one that fails is in the ExceptionGroup with its name.
+    """
+    quick, slow = [], []
+    for one in found:
+        if isinstance(one, ParameterSet):
+            slow.append(one.values[0])
+        else:
+            quick.append(one)
+
+    def decorated(test: Callable[[Any], None]) -> Any:
+        @wraps(test)
+        def of_batch(batch: list[Any]) -> None:
+            failed = []
+            for value in batch:
+                try:
+                    test(value)
+                except Exception as error:
+                    error.add_note(f"with {name(value)}")
+                    failed.append(error)
+            if failed:
+                raise ExceptionGroup(f"{len(failed)} of {len(batch)} fixtures fail", failed)
+
+        del of_batch.__wrapped__  # pytest would take its parameters for fixtures
+        batches = [pytest.param(one, id=f"from {name(one[0])} on") for one in batched(quick)]
+        batches += [
+            pytest.param(one, id=f"from {name(one[0])} on, slow", marks=pytest.mark.slow) for one in batched(slow)
+        ]
+        return pytest.mark.parametrize("batch", batches)(of_batch)
+
+    return decorated
+
+
+def batched(values: list[Any]) -> list[list[Any]]:
+    return [values[begin : begin + AT_ONCE] for begin in range(0, len(values), AT_ONCE)]
 
 
 def fed(parser: Parser, data: bytes, step: int = 0) -> Problem | None:

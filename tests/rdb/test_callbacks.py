@@ -20,7 +20,7 @@ from tap.console.rdbtools_formats import Format, reader_for
 from tap.rdb.callbacks import CallbackReader
 from tap.rdb.keys import Key, KeyReader
 from tap.rdb.parser import Parser
-from tests.rdb.reading import enough, is_enough
+from tests.rdb.reading import enough, for_each, is_enough
 from tests.support import FIXTURES
 
 # Of rdbtools' own parser, on Python 3.12 and later.
@@ -127,7 +127,7 @@ def written_by_rdb(monkeypatch: pytest.MonkeyPatch, directory: Path, *arguments:
 # ---- as rdbtools ----
 
 
-@pytest.mark.parametrize("path", enough(SAME, named), ids=named)
+@for_each(enough(SAME, named), named)
 def test_the_calls_are_those_of_rdbtools_own_parser(path: Path) -> None:
     assert our_calls(path.read_bytes()) == their_calls(path)
 
@@ -212,7 +212,7 @@ def test_a_hash_of_more_fields_than_its_header_can_count_has_its_true_length() -
     assert json.loads(written("json", data)) == [{"h": {str(one): str(one + 1) for one in pairs[::2]}}]
 
 
-@pytest.mark.parametrize("path", enough(FEW, named, every=3), ids=named)
+@for_each(enough(FEW, named, every=3), named)
 def test_any_split_gives_the_same_calls(path: Path) -> None:
     data = path.read_bytes()
     assert our_calls(data, 7) == our_calls(data)
@@ -221,9 +221,7 @@ def test_any_split_gives_the_same_calls(path: Path) -> None:
 # ---- beyond rdbtools ----
 
 
-@pytest.mark.parametrize(
-    "path", enough([path for path in WHOLE if path.stem != "crafted-v9-no-selectdb"], named), ids=named
-)
+@for_each(enough([path for path in WHOLE if path.stem != "crafted-v9-no-selectdb"], named), named)
 def test_the_json_holds_what_the_server_said(path: Path) -> None:
     """Except of an RDB that names no db: there rdbtools begins no object."""
     found = [pair for database in json.loads(written("json", path.read_bytes())) for pair in database.items()]
@@ -238,7 +236,7 @@ def test_the_json_holds_what_the_server_said(path: Path) -> None:
     assert sorted(seen, key=repr) == sorted(expected, key=repr)
 
 
-@pytest.mark.parametrize("path", enough(WHOLE, named), ids=named)
+@for_each(enough(WHOLE, named), named)
 def test_every_key_takes_memory(path: Path) -> None:
     class Stream:
         def next_record(self, record: Any) -> None:
@@ -254,7 +252,7 @@ def test_every_key_takes_memory(path: Path) -> None:
     assert [record.expiry is not None for record in records] == [key.expires_at_ms is not None for key in keys]
 
 
-@pytest.mark.parametrize("path", enough(FEW, named, every=3), ids=named)
+@for_each(enough(FEW, named, every=3), named)
 def test_protocol_and_diff_write_all_elements(path: Path) -> None:
     told = [name for name, *_ in our_calls(path.read_bytes())]
     commands = {name: told.count(call) for name, call in COMMANDS.items()}

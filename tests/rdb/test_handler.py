@@ -11,7 +11,7 @@ import pytest
 from tap.errors import RdbError
 from tap.rdb import Handler, Key, chunks, handle, keys
 from tap.rdb.json_parts import encoded
-from tests.rdb.reading import Fixture, as_bytes, enough, fixtures, json_lines
+from tests.rdb.reading import Fixture, as_bytes, enough, fixtures, for_each, json_lines
 from tests.support import FIXTURES
 
 RDBS = FIXTURES / "rdb"
@@ -93,7 +93,7 @@ def in_short(line: dict[str, Any]) -> Any:
     return {"entries": line["value"]["entries"], "groups": groups}
 
 
-@pytest.mark.parametrize("fixture", enough(fixtures("server")), ids=repr)
+@for_each(enough(fixtures("server")))
 def test_a_handler_receives_what_json_lines_say(fixture: Fixture) -> None:
     recorder = Recorder()
     data = fixture.data

@@ -10,10 +10,10 @@ from tap.rdb.keys import Key
 from tap.rdb.parser import Parser
 from tap.rdb.summary import MAX_AUX, MAX_AUX_BYTES, MAX_DATABASES, Summary
 from tests.rdb import make
-from tests.rdb.reading import Fixture, enough, fed, fixtures, json_lines, keys
+from tests.rdb.reading import Fixture, enough, fed, fixtures, for_each, json_lines, keys
 
 
-@pytest.mark.parametrize("fixture", enough(fixtures("server") + fixtures("crafted")), ids=repr)
+@for_each(enough(fixtures("server") + fixtures("crafted")))
 def test_a_summary_counts_the_content(fixture: Fixture) -> None:
     for values in (False, True):
         summary = Summary(largest=3)
@@ -28,7 +28,7 @@ def test_a_summary_counts_the_content(fixture: Fixture) -> None:
         assert [key.serialized_bytes for key in summary.biggest()] == sizes[:3]
 
 
-@pytest.mark.parametrize("fixture", enough(fixtures("server")), ids=repr)
+@for_each(enough(fixtures("server")))
 def test_module_data_beside_the_keys_is_found(fixture: Fixture) -> None:
     summary = Summary()
     assert fed(Parser(summary), fixture.data) is None

@@ -6,8 +6,6 @@ import base64
 import json
 from typing import Any
 
-import pytest
-
 from tap.rdb.json_parts import encoded
 from tap.rdb.jsonl import JsonLines
 from tap.rdb.keys import KeyReader
@@ -15,7 +13,19 @@ from tap.rdb.parser import Parser
 from tap.rdb.summary import Summary
 from tap.rdb.tape import Tape
 from tap.rdb.tokens import FUNCTION, ITEM, PIECE, SIZES
-from tests.rdb.reading import Fixture, Record, enough, expanded, fed, fixtures, in_order, json_bytes, json_lines, keys
+from tests.rdb.reading import (
+    Fixture,
+    Record,
+    enough,
+    expanded,
+    fed,
+    fixtures,
+    for_each,
+    in_order,
+    json_bytes,
+    json_lines,
+    keys,
+)
 
 STEPS = (0, 1000, 7, 1)
 # The forms in the file; the truth of a crafted one has those of the server that loaded it.
@@ -104,14 +114,14 @@ def items_of_module(value: list[list[Any]]) -> list[list[Any]]:
     return items
 
 
-@pytest.mark.parametrize("fixture", enough(fixtures("server") + fixtures("crafted")), ids=repr)
+@for_each(enough(fixtures("server") + fixtures("crafted")))
 def test_an_rdb_in_pieces_holds_what_the_whole_holds(fixture: Fixture) -> None:
     whole = json_bytes(fixture.data)
     for step in STEPS[1:]:
         assert json_bytes(fixture.data, step) == whole
 
 
-@pytest.mark.parametrize("fixture", enough(fixtures("server")), ids=repr)
+@for_each(enough(fixtures("server")))
 def test_a_servers_rdb_holds_what_the_server_answered(fixture: Fixture) -> None:
     truth = true_keys(fixture)
     found = by_name(json_lines(fixture.data))
@@ -144,7 +154,7 @@ def test_a_servers_rdb_holds_what_the_server_answered(fixture: Fixture) -> None:
             assert record["elements"] == len(value["entries"] if key["type"] == "stream" else value), name
 
 
-@pytest.mark.parametrize("fixture", fixtures("crafted"), ids=repr)
+@for_each(fixtures("crafted"))
 def test_a_crafted_rdb_holds_what_servers_loaded_from_it(fixture: Fixture) -> None:
     scenario = fixture.truth["scenario"]
     truth = true_keys(fixture)
@@ -165,7 +175,7 @@ def test_a_crafted_rdb_holds_what_servers_loaded_from_it(fixture: Fixture) -> No
         assert in_order(key["type"], record["value"]) == without(value, made_up), name
 
 
-@pytest.mark.parametrize("fixture", enough(fixtures("server") + fixtures("crafted")), ids=repr)
+@for_each(enough(fixtures("server") + fixtures("crafted")))
 def test_both_depths_report_the_same_about_a_key(fixture: Fixture) -> None:
     records = [{name: record[name] for name in record if name != "value"} for record in json_lines(fixture.data)]
     for step in (0, 7):
@@ -186,7 +196,7 @@ def test_both_depths_report_the_same_about_a_key(fixture: Fixture) -> None:
         ] == records
 
 
-@pytest.mark.parametrize("fixture", enough(fixtures("server")), ids=repr)
+@for_each(enough(fixtures("server")))
 def test_a_records_own_bytes_report_the_same(fixture: Fixture) -> None:
     """Its position and size cover everything that belongs to it, and nothing else."""
     # encodings depend on the version, which the fields at the beginning tell
@@ -223,7 +233,7 @@ class Libraries:
             at += 1 + SIZES[token]
 
 
-@pytest.mark.parametrize("fixture", enough(fixtures("server") + fixtures("crafted")), ids=repr)
+@for_each(enough(fixtures("server") + fixtures("crafted")))
 def test_functions_are_found(fixture: Fixture) -> None:
     codes = [function["code"] for function in fixture.truth["functions"]]
     for step in STEPS:
@@ -235,7 +245,7 @@ def test_functions_are_found(fixture: Fixture) -> None:
     assert summary.functions == len(codes)
 
 
-@pytest.mark.parametrize("fixture", enough(fixtures("server") + fixtures("crafted")), ids=repr)
+@for_each(enough(fixtures("server") + fixtures("crafted")))
 def test_the_first_line_and_the_checksum_are_reported(fixture: Fixture) -> None:
     truth = fixture.truth["rdb"]
     parser = Parser(Summary())
@@ -246,7 +256,7 @@ def test_the_first_line_and_the_checksum_are_reported(fixture: Fixture) -> None:
     assert parser.keys == len(keys(fixture.data))
 
 
-@pytest.mark.parametrize("fixture", fixtures("corrupt"), ids=repr)
+@for_each(fixtures("corrupt"))
 def test_a_damaged_rdb_is_refused_where_servers_refuse_it(fixture: Fixture) -> None:
     verdict = fixture.truth["parser"]
     problems = set()
@@ -262,7 +272,7 @@ def test_a_damaged_rdb_is_refused_where_servers_refuse_it(fixture: Fixture) -> N
         assert 0 <= problem.position <= len(fixture.data)
 
 
-@pytest.mark.parametrize("fixture", enough([fixture for fixture in fixtures("server") if fixture.raw]), ids=repr)
+@for_each(enough([fixture for fixture in fixtures("server") if fixture.raw]))
 def test_the_rdb_of_a_full_resynchronisation_ends_where_the_stream_begins(fixture: Fixture) -> None:
     truth = fixture.truth["fullsync"]
     header, _, rest = fixture.raw.partition(b"\r\n")

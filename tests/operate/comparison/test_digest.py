@@ -18,7 +18,7 @@ from tap.rdb.parser import Parser
 from tap.rdb.tokens import HASH, LIST, NONE, SET, STRING, TYPES, ZSET
 from tests.operate.comparison.digesting import KEY, digest_of, entry_of
 from tests.rdb import make
-from tests.rdb.reading import fixtures
+from tests.rdb.reading import enough, fixtures, for_each
 from tests.support import ROOT
 
 S = make.string
@@ -312,7 +312,7 @@ def test_names_of_any_size_are_in_their_records(size: int) -> None:
     assert sum(count for count, _, _ in digest.sums) == len(names)
 
 
-@pytest.mark.parametrize("fixture", fixtures("server"), ids=repr)
+@for_each(enough(fixtures("server")))
 def test_the_records_do_not_depend_on_how_the_bytes_came(fixture: object) -> None:
     data = fixture.data  # type: ignore[attr-defined]
     whole = digest_of(data)
