@@ -1,9 +1,11 @@
-"""Paths of output files: checked before hours of work, not after; and forced to the disk."""
+"""Paths of output files: checked before hours of work, not after; and forced to the disk. The directory for state."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tap.errors import ConfigError, EnvironmentFailure, words
@@ -40,3 +42,24 @@ def sync_directory(path: Path) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def state_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """The user's directory for what outlives a process (XDG Base Directory Specification)."""
+    base = environment.get("XDG_STATE_HOME", "")
+    home = Path(base) if os.path.isabs(base) else Path(environment.get("HOME") or "/") / ".local" / "state"
+    return home / "redis-tap"
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the file's lock (flock). False without a file."""
+    try:
+        while True:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return False  # else the next version has taken its place since it was opened
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False

@@ -99,6 +99,16 @@ def test_a_command_of_the_pages_is_accepted(line: str, tmp_path: Path, monkeypat
             done = typed(*[word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in words[1:]])
         assert done.returncode == 0, done.stderr
         return
+    if words[1] == "ctl":
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        monkeypatch.setattr("tap.control.announcement.SERVICES", tmp_path)
+        with asked(record_to=tmp_path / "today.pcapng") as tap:
+            tap.client.post("/v1/faults", {"spec": "delay 20ms name=slow"})
+            if words[2] == "events":
+                words.remove("--follow")
+            done = typed(*(word.replace("127.0.0.1:0", str(tap.address)) for word in words[1:]))
+        assert done.returncode == 0, done.stderr
+        return
     if words[1] in ("attach", "detach"):
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
         with contextlib.closing(Servers()) as servers:

@@ -669,7 +669,8 @@ NO_OUTPUT = re.compile(
 )
 # demo: on servers of its own, its lines are those of test_the_demo_is_shown_without_harm.
 # detach: it prints addresses, of a state file that says them.
-ELSEWHERE = {"demo", "detach"}
+# ctl: tests/cli/test_ctl.py plants into what a tap answers, and into --api.
+ELSEWHERE = {"ctl", "demo", "detach"}
 
 
 def options(verb: str) -> Iterator[tuple[str, Any]]:

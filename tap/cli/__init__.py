@@ -1,6 +1,6 @@
 """The command `redis-tap`: one module per verb. Arguments in, one call of the library, printing out; no logic.
 
-attach, chaos, demo, detach, diff, doctor, export, faults, rdb, replay, run, show, watch    the verbs
+attach, chaos, ctl, demo, detach, diff, doctor, export, faults, rdb, replay, run, show, watch    the verbs
 run                 also carries out the tap of attach.py
 options             the parameters of run and attach, from the declarations in tap/config/
 choosing            the parameters that select a part of a recording
@@ -9,6 +9,7 @@ replay_as_master    runs and shows what replay.py parses: to replicas
 replay_to_server    the same, to a server
 ui                  which display a verb has
 progress, stdout    progress bars; outputs that were closed
+plain               commands whose help shows flags as flags
 ending, hangup      signals, and a terminal that is gone
 """
 
@@ -21,51 +22,39 @@ from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
+from tap.cli.plain import PlainCommand, PlainGroup
 from tap.cli.stdout import leave_stdout
 from tap.console.stderr import say
 from tap.errors import ConfigError, EnvironmentFailure, TapError, expected, words
 
 
-def _plain(parameters: list[Any]) -> list[Any]:
-    """Remove the type that typer 0.29 shows beside flags in the help (<bool>): they take no value."""
-    for one in parameters:
-        if getattr(one, "is_flag", False):
-            one.metavar = ""
-    return parameters
-
-
-class _Verb(TyperCommand):
-    def get_params(self, ctx: Any) -> list[Any]:
-        return _plain(super().get_params(ctx))
-
-
-class _Verbs(TyperGroup):
+class _Verbs(PlainGroup):
     """Imports the module of a verb when that verb is used: importing all of them takes longer than most answers."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__(**attrs)
         self.commands: dict[str, Any] = dict.fromkeys(VERBS)
 
-    def get_params(self, ctx: Any) -> list[Any]:
-        return _plain(super().get_params(ctx))
-
     def get_command(self, _ctx: Any, name: str) -> Any:
         if name not in VERBS:
             return None
         if self.commands[name] is None:
-            alone = typer.Typer(add_completion=False)
-            alone.command(name, cls=_Verb)(getattr(import_module(f"tap.cli.{name}"), name))
-            self.commands[name] = typer.main.get_command(alone)
+            verb = getattr(import_module(f"tap.cli.{name}"), name)
+            if not isinstance(verb, typer.Typer):
+                alone = typer.Typer(add_completion=False)
+                alone.command(name, cls=PlainCommand)(verb)
+                verb = alone
+            self.commands[name] = typer.main.get_command(verb)
         return self.commands[name]
 
 
-# Each is a function in a module of its name.
+# Each is a function in a module of its name, or a typer.Typer of several.
 VERBS = (
     "run",
     "attach",
     "detach",
+    "ctl",
     "watch",
     "faults",
     "chaos",

@@ -10,8 +10,9 @@ import typer
 
 from tap.console.stderr import say
 from tap.errors import TapError
-from tap.operate.attach_state import state_directory, state_path
+from tap.operate.attach_state import state_path
 from tap.operate.attachment import detach as give_back
+from tap.paths import state_directory
 from tap.url import Url
 
 

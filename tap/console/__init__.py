@@ -14,6 +14,7 @@
     demo_story               what `redis-tap demo` shows
     chaos_report, junit      results of chaos: for people, and for build servers
     fault_table              `redis-tap faults`
+    control_tables           `redis-tap ctl`: the answers of the API
     rdb_formats              `redis-tap rdb`: which reader and which writer each format has
     rdb_report               its tables for people, and the columns of `--format keys`
     stats_report             statistics of a recording

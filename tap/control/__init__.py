@@ -24,6 +24,8 @@ millisecond gives the links their turn in between (await asyncio.sleep(0)), and 
     recordings          /v1/recordings
     ledger              what has happened on each link since the API opened
     event_ids           how a client says up to where it has heard
+    api_client          what `redis-tap ctl` asks with
+    announcement        where the APIs of this machine's taps are
     link_answers        the JSON of links and connections, made from the status record
     toxiproxy/          Toxiproxy's API: proxies are links, toxics are faults
 

@@ -7,6 +7,7 @@ import os
 from tap.bus import COUNTLESS
 from tap.control import door
 from tap.control.access import Access
+from tap.control.announcement import Announcement
 from tap.control.app import make_app
 from tap.control.controlled import Controlled, Shared
 from tap.control.server import ApiServer
@@ -49,7 +50,9 @@ class Api:
             tls,
         )
         self._scheme = "http" if tls is None else "https"
+        self._links = [one.name for one in config.links]
         self._made: os.stat_result | None = None  # the Unix socket
+        self._announcement: Announcement | None = None
 
     @property
     def url(self) -> str:
@@ -76,9 +79,12 @@ class Api:
         if self.address.path:
             self._made = os.stat(self.address.path)
         self._server.serve(sockets)
+        self._announcement = Announcement(self.url, self._links)
 
     async def close(self, within: float) -> None:
         """Let requests that wait return, and end all connections after *within* seconds. May be called twice."""
+        if self._announcement is not None:
+            self._announcement.withdraw()
         self._shared.end()
         await self._server.close(within)
         door.removed(self.address, self._made)

@@ -13,7 +13,8 @@ through a queue: for a client that names them, of HIGH_VOLUME events and HIGH_VO
     event: lost
     data: {"count": 812}   events of all kinds and links that this client missed here; null: this is another tap
 
-Between two events a client that waits hears its ID again every PULSE_SECONDS, which EventSource does not report.
+A client hears its ID again once it has heard all that was kept, and every PULSE_SECONDS in which nothing happens for it.
+EventSource does not report that.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class EventStream(Response):
         start = place(after, shared.run, self._kept)
         self._next = start.number
         self._lost: int | None = start.lost
+        self._has_caught_up = False  # has been sent, or passed over, all that was kept when it came
         self._wake = asyncio.Event()
         self._high_volume: deque[tuple[Told, int]] = deque()
         self._bytes = 0
@@ -118,6 +120,10 @@ class EventStream(Response):
                     continue
                 if self._next < self._kept.end or self._high_volume:  # a batch without a line for this client
                     await asyncio.sleep(0)
+                    continue
+                if not self._has_caught_up:
+                    self._has_caught_up = True
+                    await self._send(send, self._pulse())
                     continue
                 try:
                     async with asyncio.timeout(PULSE_SECONDS):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tap.errors import ConfigError, EnvironmentFailure, words
-from tap.paths import sync_directory
+from tap.paths import is_locked, state_directory, sync_directory
 from tap.url import Address, Url
 
 FORMAT = 1
@@ -138,26 +138,6 @@ def state_path(replica: Url, environment: Mapping[str, str] = os.environ) -> Pat
     """Where the state of an attach to this replica is kept if the user names no file."""
     name = re.sub(r"[^A-Za-z0-9.-]", "_", str(replica.address).removeprefix("unix:/"))
     return state_directory(environment) / f"attach-{name}.json"
-
-
-def state_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    base = environment.get("XDG_STATE_HOME", "")
-    home = Path(base) if os.path.isabs(base) else Path(environment.get("HOME") or "/") / ".local" / "state"
-    return home / "redis-tap"
-
-
-def is_locked(path: Path) -> bool:
-    """Whether the process that wrote the file lives. False without a file."""
-    try:
-        while True:
-            with path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                    return False  # else the next version has taken its place since it was opened
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
 
 
 def is_there(path: Path) -> bool:

@@ -23,8 +23,9 @@ from pathlib import Path
 
 from tap.bus import COUNTLESS, Told
 from tap.errors import ConfigError, EnvironmentFailure, TapError, words
-from tap.operate.attach_state import AttachState, StateFile, forget, is_locked, is_there
+from tap.operate.attach_state import AttachState, StateFile, forget, is_there
 from tap.operate.live_pair import LivePair
+from tap.paths import is_locked
 from tap.replication.events import FullResync, LinkOpened, MasterUnreachable, PartialResync, ResyncRefused
 from tap.servers.cancellation import to_the_end
 from tap.servers.client import Client

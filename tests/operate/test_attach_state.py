@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.operate.attach_state import AttachState, StateFile, is_locked, state_path
+from tap.operate.attach_state import AttachState, StateFile, state_path
+from tap.paths import is_locked
 from tap.url import Address, Url
 
 STATE = AttachState(
