@@ -59,6 +59,8 @@ def test_the_example_is_a_configuration() -> None:
 
 # ---- the service ----
 
+API = "/run/redis-tap/orders/api.sock"
+
 
 class Service:
     """redis-tap@orders in a machine, which has the unit and nothing of the tap's own yet."""
@@ -90,6 +92,12 @@ class Service:
         path = self.machine.root / "said"
         return path.read_text() if path.exists() else ""
 
+    def asked(self, path: str, *headers: str) -> int:
+        """The status with which the API answers this GET."""
+        with_headers = [word for header in headers for word in ("--header", header)]
+        answer = ("--silent", "--output", "/dev/null", "--write-out", "%{http_code}")
+        return int(self.machine.run("curl", *answer, "--unix-socket", API, *with_headers, f"http://tap{path}"))
+
     def shows(self, name: str) -> str:
         return self.machine.shows(self.name, name)
 
@@ -119,6 +127,8 @@ def test_the_service_runs_without_any_privilege_and_comes_back(
     assert "0" not in status["Uid"].split()
     assert {int(status[name], 16) for name in status if name.startswith("Cap")} == {0}
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert service.asked("/readyz") == 200
+    assert machine.run("stat", "--format=%a %U", API) == "600 redis-tap\n"
     (recording,) = (machine.root / "var/lib/private/redis-tap/orders").iterdir()
     assert recording.stat().st_mode & 0o777 == 0o600
 
@@ -152,6 +162,7 @@ def test_passwords_and_keys_come_as_credentials(
     certificate, key = made.with_encrypted_key(b"opensesame")
     (store / "redis-tap.orders.listen-cert.pem").write_text(key.read_text() + certificate.read_text())
     (store / "redis-tap.orders.listen-key-password").write_text("opensesame\n")
+    (store / "redis-tap.orders.api-token").write_text("0123456789abcdef\n")
     for path in store.iterdir():
         path.chmod(0o600)
     master = servers.start(any_server)
@@ -161,6 +172,8 @@ def test_passwords_and_keys_come_as_credentials(
     wait_until(lambda: "listening on" in service.said(), what="it listens")
     trusting = redis.Redis(port=service.port, ssl=True, ssl_ca_certs=str(made.ca), ssl_check_hostname=False)
     assert trusting.ping()
+    assert service.asked("/v1/links") == 401
+    assert service.asked("/v1/links", "Authorization: Bearer 0123456789abcdef") == 200
 
 
 def test_a_configuration_that_only_root_reads(service: Service, servers: Servers, any_server: str) -> None:
