@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, settings
 from tap.servers.embedded import LOOPBACK, Server
 from tests.support import MATRIX, Servers, programs, required_servers, some_servers, versions
 
-# The same examples each time, so that a green run here is green elsewhere. "deep" draws new ones, and many.
-settings.register_profile("default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time, so that a green run here is green elsewhere. .ci/run tries those of "thorough"; "deep"
+# draws new ones, and many.
+settings.register_profile("thorough", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", settings.get_profile("thorough"), max_examples=40)
 settings.register_profile("few", settings.get_profile("default"), max_examples=5)  # where each costs ten times as much
 settings.register_profile("deep", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
