@@ -136,6 +136,17 @@ class LinkSet:
                 inspection.start()
             return listener
 
+    def record(self, sink: Sink | None) -> None:
+        """Let this sink have what connections receive from now on; None: no sink."""
+        self._sink = sink
+        for listener in self.listeners:
+            listener.sink = sink
+            for one in listener.connections:
+                if sink is None:
+                    one.sink = None
+                else:
+                    one.record(sink)
+
     async def close(self) -> None:
         """End every link, within a second."""
         self._is_closed = True

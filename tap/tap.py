@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from tap.bus import COUNTLESS, Bus, Told
 from tap.conditions import Conditions, check, check_link, check_reported, event_named, matches
-from tap.config.config import Config, of_a_tap
+from tap.config.config import Config, Redact, of_a_tap
 from tap.config.link_config import LinkConfig, one_link
 from tap.errors import ConfigError, TapError
 from tap.faults import Plan, parse
@@ -200,6 +202,45 @@ class Tap(OnlyAsync):
                     self.bus.publish(link.name, 0, "", MasterUnreachable(master=str(master), text=text))
 
         await asyncio.gather(*(look(master) for master in {link.master for link in links} if master is not None))
+
+    # ---- recordings ----
+
+    def start_recording(self, path: Path | str, *, without_rdb: bool = False, redact: Iterable[Redact] = ()) -> Recorder:
+        """Record from here on, into a new file. Open connections are in it from one of their next commands on.
+
+        Opaque ones are not. What the configuration leaves out of recordings, or replaces in them, is left out here, too.
+        Needs an API, because only then does a tap look out for passwords that a later recording must not hold. Raises
+        ConfigError while something is recorded and for a file that exists, and EnvironmentFailure if it cannot be made.
+        """
+        if self.recorder is not None:
+            raise ConfigError(f"this tap records into {self.recorder.path} already: stop that first")
+        self._check_may_record()
+        config = replace(
+            self.config,
+            record_to=path,
+            record_without_rdb=self.config.record_without_rdb or without_rdb,
+            record_redact=tuple(dict.fromkeys((*self.config.record_redact, *redact))),
+        )
+        recorder = recorder_of(config, self.bus)
+        assert recorder is not None
+        recorder.open()
+        self.recorder = recorder
+        self._links.record(recorder)
+        return recorder
+
+    async def stop_recording(self) -> Recorder:
+        """Record no more, and close the file. Returns what has recorded. Raises ConfigError if nothing does."""
+        self._check_may_record()
+        recorder, self.recorder = self.recorder, None
+        if recorder is None:
+            raise ConfigError("nothing is being recorded")
+        self._links.record(None)
+        await recorder.close()
+        return recorder
+
+    def _check_may_record(self) -> None:
+        if self.config.api is None:
+            raise ConfigError("a tap without an API records from its start to its end: Tap(..., record_to=...)")
 
     # ---- links ----
 

@@ -151,11 +151,14 @@ def test_a_command_of_the_pages_is_accepted(line: str, tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("curl")])
-def test_a_request_of_the_pages_is_answered(line: str, tmp_path: Path) -> None:
+def test_a_request_of_the_pages_is_answered(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     by_socket = "--unix-socket" in line
-    records: dict[str, Any] = {"record_to": tmp_path / "today.pcapng"} if "/recordings" in line else {}
+    records: dict[str, Any] = (
+        {"record_to": tmp_path / "today.pcapng"} if "/recordings/" in line or "DELETE" in line else {}
+    )
     with asked(f"unix:{tmp_path}/tap.sock" if by_socket else LOOPBACK_API, **records) as tap:
         words = shlex.split(line.replace("127.0.0.1:6474", str(tap.address)))
         goes_on = "/v1/events" in line

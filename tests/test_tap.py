@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,5 +132,24 @@ def test_a_link_reports_its_state(servers: Servers, any_server: str) -> None:
             assert link.replid == client(master).info("replication")["master_replid"]
             assert link.offset == link.acked
             assert repr(link) == f"<Connection 1 of main: 127.0.0.1:{replica.port}, stream, offset {link.offset}>"
+
+    asyncio.run(story())
+
+
+def test_recordings_start_and_stop_only_with_an_api(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Tap(MASTER, record_to=tmp_path / "x.pcapng") as one:
+            with pytest.raises(ConfigError, match=r"records into .*x\.pcapng already: stop that first"):
+                one.start_recording(tmp_path / "y.pcapng")
+            with pytest.raises(ConfigError, match="without an API records from its start to its end"):
+                await one.stop_recording()
+        async with Tap(MASTER) as one:
+            with pytest.raises(ConfigError, match="without an API records from its start to its end"):
+                one.start_recording(tmp_path / "y.pcapng")
+        async with Tap(MASTER, api="127.0.0.1:0") as one:
+            with pytest.raises(ConfigError, match="nothing is being recorded"):
+                await one.stop_recording()
+            assert one.start_recording(tmp_path / "y.pcapng").path == tmp_path / "y.pcapng"
+            assert (await one.stop_recording()).trouble == ""
 
     asyncio.run(story())

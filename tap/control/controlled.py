@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
 from tap.bus import Bus
 from tap.config import Config, LinkConfig
+from tap.config.config import Redact
 from tap.control.event_ids import event_id
 from tap.control.ledger import Ledger
 from tap.faults.plan import Plan
@@ -38,6 +40,12 @@ class Controlled(Protocol):
 
     @property
     def recorder(self) -> Recorder | None: ...
+
+    def start_recording(
+        self, path: Path | str, *, without_rdb: bool = False, redact: Iterable[Redact] = ()
+    ) -> Recorder: ...
+
+    async def stop_recording(self) -> Recorder: ...
 
     def status(self, most: int | None = None) -> Status: ...
 

@@ -18,7 +18,7 @@ class HealthAnswer(BaseModel):
 
 
 class ReadyAnswer(BaseModel):
-    ready: bool = Field(description="Every link listens, and the tap is not about to end")
+    ready: bool = Field(description="Every link that is enabled listens, and the tap is not about to end")
     text: str = Field(description='Why it is not ready; "" if it is')
 
 
@@ -34,7 +34,7 @@ async def healthz() -> Any:
     summary="Whether every link takes connections",
 )
 async def readyz(shared: Sharing) -> Any:
-    closed = [one.config.name for one in shared.tap.listeners if not one.is_listening]
+    closed = [one.config.name for one in shared.tap.listeners if one.config.enabled and not one.is_listening]
     text = f"these links do not listen at present: {', '.join(closed)}" if closed else ""
     if shared.ending.is_set():
         text = "the tap is about to end"

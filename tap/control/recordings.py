@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field
 
+from tap.config.config import Redact
 from tap.control.controlled import TheTap
 from tap.control.json_answers import ErrorAnswer, JsonAnswer, Refusal
 from tap.recorder.recorder import MAX_NOTE, Recorder
@@ -30,6 +32,17 @@ class RecordingsAnswer(BaseModel):
     recordings: list[RecordingAnswer] = Field(description="At most one at a time")
 
 
+class NewRecording(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "incident.pcapng.zst"}]})
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.pcapng(\.zst)?$",
+        description="Of a new file, beside that of -w or in the tap's working directory; .zst compresses it",
+    )
+    without_rdb: bool = Field(False, description="Leave the payload of full resyncs out")
+    redact: list[Redact] = Field([], max_length=2, description="Replace values, or keys")
+
+
 class Mark(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"note": "deployment 1234 begins"}]})
 
@@ -39,6 +52,26 @@ class Mark(BaseModel):
 @router.get("", response_model=RecordingsAnswer, summary="The recording in progress, if there is one")
 async def list_recordings(tap: TheTap) -> Any:
     return JsonAnswer({"recordings": [] if tap.recorder is None else [_answer(tap.recorder)]})
+
+
+@router.post(
+    "",
+    response_model=RecordingAnswer,
+    responses={409: {"model": ErrorAnswer, "description": "Something is being recorded"}},
+    status_code=201,
+    summary="Start a recording; connections that are open are in it from one of their next commands on",
+)
+async def start_recording(tap: TheTap, new: Annotated[NewRecording, Body()]) -> Any:
+    if tap.recorder is not None:
+        raise Refusal(409, f"this tap records into {tap.recorder.path} already: stop that first")
+    path = _directory(tap.config.record_to) / new.name
+    return JsonAnswer(_answer(tap.start_recording(path, without_rdb=new.without_rdb, redact=new.redact)), 201)
+
+
+@router.delete("", response_model=RecordingAnswer, responses=NOTHING, summary="Stop the recording, and close its file")
+async def stop_recording(tap: TheTap) -> Any:
+    _recorder(tap)
+    return JsonAnswer(_answer(await tap.stop_recording()))
 
 
 @router.post("/rotate", response_model=RecordingAnswer, responses=NOTHING, status_code=202, summary="Begin the next file")
@@ -61,9 +94,16 @@ async def mark_recording(tap: TheTap, mark: Annotated[Mark, Body()]) -> Any:
     return JsonAnswer(_answer(recorder), 201)
 
 
+def _directory(given: Path | None) -> Path:
+    """Where recordings go that are started here. A client names no directory: it may have fewer rights than the tap."""
+    if given is None:
+        return Path.cwd()
+    return given if given.is_dir() else given.parent
+
+
 def _recorder(tap: TheTap) -> Recorder:
     if tap.recorder is None:
-        raise Refusal(409, "nothing is being recorded: start the tap with -w FILE.pcapng")
+        raise Refusal(409, "nothing is being recorded: start a recording, or the tap with -w FILE.pcapng")
     return tap.recorder
 
 

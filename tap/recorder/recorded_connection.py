@@ -85,9 +85,11 @@ class RecordedConnection(Intake):
         self._dialled_at: int  # nanoseconds since the epoch
         self._masker = Masker() if keeps.redaction is None else StrictMasker()
         self._secrets = MasterSecrets(conversation)
-        conversation.notices_secret = self._secret
+        if conversation.notices_secret is None:  # else its owner passes them on, see noticed()
+            conversation.notices_secret = self._secret
         self._redaction = None if keeps.redaction is None else keeps.redaction.of(conversation)
         self._is_ended = [False, False]
+        self._is_joining = False  # nothing is recorded before the next place at which its state is known
         self.comments: list[str] = []  # for its next packet
 
     def _now(self) -> int:
@@ -96,7 +98,29 @@ class RecordedConnection(Intake):
 
     # ---- the relay calls ----
 
+    def join(self, opened: events.LinkOpened, master: tuple[str, int] | None) -> None:
+        """Record the connection from one of its next commands on, though it began before the recording.
+
+        Before its resync is granted, nothing that a reader could understand begins: then from the grant on.
+        """
+        self._is_joining, self._beginning, self._link_opened = True, None, opened
+        self._master, self._dialled_at = master or self._tap, self._now()
+        self.tcp = self._new_tcp()
+        self.tcp.open()
+        for number, count in ((REPLICA, self.conversation.from_replica), (MASTER, self.conversation.from_master)):
+            self.move(number, count)
+            self.tcp.skip(number, count)
+            self._lost(number)
+        self._gaps[MASTER] = self.position(MASTER)
+        if self._is_between_commands:
+            self._resume(self._boundary)
+
+    def noticed(self, name: bytes, position: int, words: int) -> None:
+        self._secret(name, position, words)
+
     def dialled(self, master: tuple[str, int] | None) -> None:
+        if self._is_joining:
+            return
         now = self._now()
         self._open(now, master or self._tap)
         self._filling.packet(self, now, MASTER, SYN)
@@ -113,6 +137,9 @@ class RecordedConnection(Intake):
     def _take(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
         """Keep these bytes, or leave them out if too much waits for the disk. may_end_file: see _keep()."""
         filling, size = self._filling, len(data)
+        if self._is_joining and number == REPLICA:
+            self._skip(REPLICA, size, begin + size)
+            return
         if filling.is_full(size):
             self._beginning = None
             self.ask()
@@ -233,7 +260,7 @@ class RecordedConnection(Intake):
 
     def keeps(self, event: Event) -> bool:
         """Whether an event of this connection that recordings keep becomes a comment."""
-        return True
+        return not self._is_joining
 
     def heard(self, told: Told) -> None:
         """Take an event of this connection that the recording keeps."""
@@ -252,7 +279,7 @@ class RecordedConnection(Intake):
         All bytes are repeated while they can only be understood from the first one on. at_boundary: see
         Conversation.standing().
         """
-        if self.tcp is None:
+        if self.tcp is None or self._is_joining:
             return
         state = self._state(now, at_boundary=at_boundary)
         if state.begins:
@@ -295,6 +322,7 @@ class RecordedConnection(Intake):
         now = self._now()
         self._tell_gap(REPLICA, self.position(REPLICA))
         self._tell_gap(MASTER, at)
+        self._is_joining = False
         if self._redaction is not None:
             self._redaction.found()
         self._filling.say(self, state_json(self._state(now, at_boundary=self._boundary > 0)))
@@ -348,7 +376,8 @@ class RecordedConnection(Intake):
         start, self._gaps[number] = self._gaps[number], None
         if start is not None and start < end:
             self._skip(number, end - start, end)
-            self._report(self, self.gap(number, start, end))
+            if not self._is_joining:
+                self._report(self, self.gap(number, start, end))
 
     def gap(self, number: int, start: int, end: int) -> events.RecordingGap:
         """The event for these bytes of a side."""
@@ -382,7 +411,7 @@ class RecordedConnection(Intake):
             self._filling.packet(self, self._now(), MASTER, PUSH, data)
 
     def _end(self, number: int, flag: int) -> None:
-        if self.tcp is None or self._is_ended[number]:
+        if self.tcp is None or self._is_ended[number] or self._is_joining:
             return
         if number == MASTER or flag == RST:
             self._flush_redaction()

@@ -220,6 +220,20 @@ class Recorder:
         self._connections[conversation.connection] = recorded
         return recorded
 
+    def joined(
+        self,
+        link: str,
+        conversation: Conversation,
+        replica: tuple[str, int],
+        tap: tuple[str, int],
+        master: tuple[str, int] | None,
+        opened: events.LinkOpened,
+    ) -> RecordedConnection | None:
+        recorded = self.opened(link, conversation, replica, tap)
+        if recorded is not None:
+            recorded.join(opened, master)
+        return recorded
+
     def watched(
         self,
         link: str,

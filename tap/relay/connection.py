@@ -40,11 +40,11 @@ from tap.relay.opening import Home, Opening
 from tap.relay.outline import Outline
 from tap.relay.performer import Performer
 from tap.relay.share import LinkAccount
-from tap.relay.sink import ConnectionSink, HostPort
+from tap.relay.sink import ConnectionSink, HostPort, Sink
 from tap.relay.tls_failure import TlsFailure
 from tap.relay.tls_probe import explained, is_in_question, tell_after_question, why_silent
 from tap.replication import events
-from tap.replication.events import Event, Role, Side
+from tap.replication.events import Event, LinkOpened, Role, Side
 from tap.replication.phase import Phase
 from tap.replication.silence import Silence
 
@@ -275,6 +275,28 @@ class Connection(Outline):
 
     def cannot_splice(self) -> None:
         self._owner.splices = False
+
+    def record(self, sink: Sink) -> None:
+        """Let this sink have what the connection receives from now on."""
+        transport = self.replica.transport
+        # The bytes of an opaque connection may be in the kernel, which moves them from socket to socket.
+        is_opaque = self._is_added and self.conversation.phase is Phase.OPAQUE
+        if self.closed or not self._is_added or is_opaque or transport is None or self.sink is not None:
+            return
+        master = None if self.master.transport is None else self.master.transport.get_extra_info("peername")
+        self.sink = sink.joined(
+            self.name,
+            self.conversation,
+            transport.get_extra_info("peername")[:2],
+            transport.get_extra_info("sockname")[:2],
+            master[:2] if isinstance(master, tuple) else None,
+            LinkOpened(peer=self.peer, master=str(self.route.master)),
+        )
+
+    def notice_secret(self, name: bytes, position: int, words: int) -> None:
+        """A command of the stream may carry passwords, and the connection may be recorded, now or later."""
+        if self.sink is not None:
+            self.sink.noticed(name, position, words)
 
     def writable(self, leg: Leg) -> None:
         if self._performer.faults is not None and not self.closed:

@@ -40,6 +40,9 @@ class ConnectionInterface(Protocol):
     def is_dialling(self) -> bool:
         """Whether the master's leg is still being made."""
 
+    def notice_secret(self, name: bytes, position: int, words: int) -> None:
+        """A command of the stream may carry passwords."""
+
     def tell(self, event: Event) -> None:
         """Publish an event of this connection."""
 

@@ -107,6 +107,7 @@ class Listener:
         """beside: what another link remembers."""
         self.config = config
         self.sink = sink
+        self.may_record = tap.api is not None  # recordings may start at any time
         self.bus = bus
         self.plan = plan
         self.buffers = buffers

@@ -36,12 +36,13 @@ log = logging.getLogger(__name__)
 
 
 class Home(Protocol):
-    """Where a connection arrives, as far as its beginning needs that."""
+    """Where a connection arrives, as far as its beginning needs that. may_record: a sink may come later."""
 
     bus: Bus
     buffers: Buffers
     sink: Sink | None
     is_proxy: bool  # see Listener
+    may_record: bool
 
     def route(self, sock: TransportSocket) -> Route:
         """Where the connection on this socket goes."""
@@ -100,6 +101,8 @@ class Opening:
             opaque=route.opaque,
         )
         of.conversation.samples = home.bus.samples
+        if home.may_record:
+            of.conversation.notices_secret = of.notice_secret
         of.peer = shown((host, port))
         of.add()
         astray = self._astray((host, port))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tap.replication.conversation import Conversation
-from tap.replication.events import Side
+from tap.replication.events import LinkOpened, Side
 
 HostPort = tuple[str, int]  # the host in digits
 
@@ -26,6 +26,9 @@ class ConnectionSink(Protocol):
     def ended(self, side: Side, how: str) -> None:
         """The side has ended: with "fin" its own direction, with "reset" both."""
 
+    def noticed(self, name: bytes, position: int, words: int) -> None:
+        """A command of the stream may carry passwords: see Stream, notices_secret."""
+
 
 class Sink(Protocol):
     """The sink of a tap."""
@@ -34,4 +37,18 @@ class Sink(Protocol):
         """A replica has connected, from its address to an address of the tap. Its LinkClosed on the bus ends the sink.
 
         Returns None if nothing of the connection is to be kept.
+        """
+
+    def joined(
+        self,
+        link: str,
+        conversation: Conversation,
+        replica: HostPort,
+        tap: HostPort,
+        master: HostPort | None,
+        opened: LinkOpened,
+    ) -> ConnectionSink | None:
+        """As opened(), of a connection that was there before the sink. master: None if it is not dialled yet.
+
+        opened: what was reported when it opened.
         """
