@@ -29,10 +29,14 @@ exec /opt/python/bin/python3 -m tap "$@"
 
 
 class Machine:
-    """Boots when it is entered; skips the test where it cannot. root: its root directory, from outside."""
+    """Boots when it is entered; skips the test where it cannot.
 
-    def __init__(self, root: Path) -> None:
+    root: its root directory, from outside. has_own_network: it has a network of its own, with nothing but loopback.
+    """
+
+    def __init__(self, root: Path, *, has_own_network: bool = False) -> None:
         self.root = root
+        self._network = ["--private-network"] if has_own_network else []
         self._init = 0
         self._nspawn: subprocess.Popen[str] | None = None
 
@@ -53,6 +57,7 @@ class Machine:
             [
                 *("systemd-nspawn", "--quiet", f"--directory={self.root}", "--register=no", "--keep-unit"),
                 *("--resolv-conf=off", "--timezone=off", "--console=pipe", "--kill-signal=SIGKILL"),
+                *self._network,
                 *("--bind-ro=/usr", *(f"--bind-ro={here}:{there}" for here, there in places.items())),
                 *("--setenv=SYSTEMD_UNIT_PATH=/etc/systemd/system", "--setenv=SYSTEMD_GENERATOR_PATH=/none"),
                 *(str(SYSTEMD), "--show-status=no", "--unit=multi-user.target"),
@@ -83,6 +88,11 @@ class Machine:
         )
         assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
+
+    @property
+    def init(self) -> int:
+        """Its first process, by the number that it has outside."""
+        return self._init
 
     def shows(self, unit: str, name: str) -> str:
         """A property of a unit."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from tap.config import file as config_file
 from tap.servers.embedded import Server, free_port
 from tests.packaging.machine import Machine
 from tests.relay.certificates import Certificates
-from tests.support import ROOT, Servers, client, follow, info_of, is_up, level, wait_until
+from tests.support import ROOT, WITHIN, Servers, client, follow, info_of, is_up, level, programs, wait_until
 
 UNITS = ROOT / "packaging" / "systemd"
 UNIT = UNITS / "redis-tap@.service"
@@ -73,7 +76,8 @@ class Service:
         shutil.copy(UNIT, units)
         self._drop_ins = units / "redis-tap@orders.service.d"
         self._drop_ins.mkdir()
-        (self._drop_ins / "said.conf").write_text("[Service]\nStandardError=append:/said\n")  # in place of a journal
+        said = "StandardOutput=append:/said\nStandardError=append:/said\n"  # in place of a journal
+        (self._drop_ins / "said.conf").write_text(f"[Service]\n{said}")
         self.port = free_port()
 
     def drop_in(self, path: Path) -> None:
@@ -182,3 +186,59 @@ def test_a_configuration_that_only_root_reads(service: Service, servers: Servers
     (service.machine.root / "etc/redis-tap/orders.toml").chmod(0o600)
     service.machine.run("systemctl", "start", service.name)
     wait_until(lambda: "listening on" in service.said(), what="it listens")
+
+
+def test_the_redirecting_rule_exists_as_long_as_the_tap(any_server: str, tmp_path: Path) -> None:
+    """A replica on another host, which dials the master at its own address all the time."""
+    if any(shutil.which(program) is None for program in ("ip", "nft")):
+        pytest.skip("redirecting connections needs ip and nft")
+    with contextlib.ExitStack() as closing:
+        machine = closing.enter_context(Machine(tmp_path / "machine", has_own_network=True))
+        service = Service(machine)
+        service.drop_in(UNITS / "transparent.conf")
+        service.configure('[links.any]\ntransparent = true\nlisten = "*:6400"')
+        there = f"tap-{os.getpid()}-replicas"
+        for line in (
+            f"netns add {there}",
+            f"link add tap-replica netns {there} type veth peer name tap-master netns {machine.init}",
+            f"-n {there} addr add 10.9.0.1/24 dev tap-replica",
+            f"-n {there} link set tap-replica up",
+        ):
+            subprocess.run(["ip", *line.split()], check=True)
+            if line.startswith("netns"):
+                closing.callback(subprocess.run, ["ip", "netns", "delete", there], check=True)
+        machine.run("ip", "addr", "add", "10.9.0.2/24", "dev", "tap-master")
+        machine.run("ip", "link", "set", "tap-master", "up")
+        here = ("nsenter", f"--net=/proc/{machine.init}/ns/net")
+        master = closing.enter_context(started(any_server, *here, bind="10.9.0.2"))
+        replica = closing.enter_context(started(any_server, "ip", "netns", "exec", there, bind="10.9.0.1"))
+
+        machine.run("systemctl", "start", service.name)
+        assert "redirect to :6400" in machine.run("nft", "list", "table", "inet", "redis_tap")
+        replica.replicaof("10.9.0.2", "6379")
+        wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
+        assert "FULL RESYNC" in service.said()
+
+        machine.run("kill", "-9", service.shows("MainPID"))
+        wait_until(lambda: master.info("stats")["sync_partial_ok"] == 1, what="the replica's way back")
+        machine.run("systemctl", "stop", service.name)
+        assert machine.run("nft", "list", "tables") == ""
+        assert replica.info("replication")["master_link_status"] == "up"
+
+
+@contextlib.contextmanager
+def started(server: str, *where: str, bind: str) -> Iterator[redis.Redis]:
+    """A client of a server in another network, through a Unix socket."""
+    with tempfile.TemporaryDirectory(prefix="redis-tap-unit-") as place:
+        options = {"port": 6379, "bind": bind, "unixsocket": f"{place}/s", "save": "", "protected-mode": "no"}
+        options |= {"repl-diskless-sync-delay": 0, "dir": place}
+        words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+        with (
+            subprocess.Popen([*where, str(programs()[server]), *words], stdout=subprocess.DEVNULL) as process,
+            redis.Redis(unix_socket_path=f"{place}/s", socket_timeout=WITHIN) as client,
+        ):
+            try:
+                wait_until(Path(place, "s").is_socket, what="a server")
+                yield client
+            finally:
+                process.kill()
