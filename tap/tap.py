@@ -191,9 +191,13 @@ class Tap(OnlyAsync):
             ending = [observer.stop() for observer in self._observers]
             await asyncio.gather(*ending, *([] if self.api is None else [self.api.close(API_CLOSE_SECONDS)]))
 
-    async def look_for_masters(self) -> None:
-        """Connect to every link's master once, and close. Reports a MasterUnreachable for each that cannot be reached."""
-        links = [listener.config for listener in self.listeners]
+    async def look_for_masters(self, names: Container[str] | None = None) -> None:
+        """Connect to every link's master once, and close. Reports a MasterUnreachable for each that cannot be reached.
+
+        names: of the links to look for; None for all. Disabled links are left out.
+        """
+        found = [one.config for one in self.listeners if names is None or one.config.name in names]
+        links = [link for link in found if link.enabled]
 
         async def look(master: Address) -> None:
             text = await trouble_reaching(master, self.config.connect_timeout)

@@ -11,6 +11,8 @@ ui                  which display a verb has
 progress, stdout    progress bars; outputs that were closed
 plain               commands whose help shows flags as flags
 ending, hangup      signals, and a terminal that is gone
+reload              links as the configuration file has them now
+service_manager     what systemd hears
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import gc
 import resource
 import signal
 from collections.abc import Callable, Coroutine
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,8 @@ from tap.bus import COUNTLESS, Told
 from tap.cli.ending import endings
 from tap.cli.hangup import Hangup
 from tap.cli.options import given, takes
+from tap.cli.reload import Reload
+from tap.cli.service_manager import ServiceManager
 from tap.cli.ui import chosen, lines_shown, live_shown
 from tap.config import LinkConfig
 from tap.config.config import MAX_CONNECTIONS, Config, Ui
@@ -31,7 +33,7 @@ from tap.console.trouble import LoopTrouble
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.key_groups import patterns
 from tap.relay.transparent import rule
-from tap.replication.events import MasterUnreachable
+from tap.replication.events import Listening, ListeningOver, MasterUnreachable
 from tap.tap import Tap
 from tap.url import Address
 
@@ -53,39 +55,54 @@ def run(
     Then point a replica at the tap: REPLICAOF <tap host> <tap port>.
     One that follows this master already resyncs partially, within its backlog.
 
-    SIGHUP makes a recording begin its next file, and is ignored without one. Closing the terminal ends the tap.
+    SIGHUP reads the links of FILE.toml again, and makes a recording begin its next file; without either it is ignored.
+    Closing the terminal ends the tap.
     """
-    base = _of_file(config)
+    wanted = _wanted(config, options)
+    console = Terminal()
+
+    def read() -> Config:
+        again = _wanted(config, options, {"seed": wanted.seed})
+        return replace(again, ui=chosen(again.ui, console))
+
+    first = replace(wanted, ui=chosen(wanted.ui, console))
+    relay(first, console, read=None if config is None else read)
+
+
+def _wanted(path: Path | None, options: dict[str, Any], default: dict[str, Any] | None = None) -> Config:
+    """The configuration of a file and the command line. default: options that neither may give."""
+    base = _of_file(path)
     of_tap = given(Config, options)
     of_tap["links"] = (*base.get("links", ()), *_links(given(LinkConfig, options), of_tap.get("links", [])))
     for name in ("faults", "alerts"):
         of_tap[name] = (*base.get(name, ()), *of_tap.get(name, []))
-    wanted = Config(**base | of_tap)
+    wanted = Config(**(default or {}) | base | of_tap)
     wanted.check_has_link()
-    console = Terminal()
-    relay(replace(wanted, ui=chosen(wanted.ui, console)), console)
+    return wanted
 
 
-def relay(config: Config, console: Terminal, beside: Beside | None = None) -> None:
+def relay(
+    config: Config, console: Terminal, beside: Beside | None = None, read: Callable[[], Config] | None = None
+) -> None:
     """Run a tap until a signal, or its duration, ends it. config: with a ui that is not auto.
 
-    beside: awaited while the tap runs, with the tap and the event that a signal sets; its end ends the tap.
+    beside: awaited while the tap runs, with the tap and the event that a signal sets; its end ends the tap. read: makes
+    the configuration anew, at a SIGHUP.
     """
     _take_sockets()
     # The tap is made before the loop runs: it waits for its script to be loaded, and a signal ends it meanwhile.
     tap = Tap(config)
     gc.freeze()  # every link would wait tens of milliseconds when Python looks for garbage in all that it has imported
-    asyncio.run(_run(tap, console, beside))
+    asyncio.run(_run(tap, console, beside, read))
 
 
 def _of_file(path: Path | None) -> dict[str, Any]:
     """The options of a configuration file, by field; none without a file."""
     if path is None:
         return {}
-    from tap.config.file import load  # 10 ms, for those who have one
+    from tap.config.file import load_options  # 10 ms, for those who have one
 
-    file = load(path)
-    return {one.name: getattr(file, one.name) for one in fields(file)}
+    return load_options(path)
 
 
 def _links(options: dict[str, Any], texts: list[str]) -> list[LinkConfig]:
@@ -119,12 +136,12 @@ def _take_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run(tap: Tap, console: Terminal, beside: Beside | None) -> None:
-    stop = asyncio.Event()
+async def _run(tap: Tap, console: Terminal, beside: Beside | None, read: Callable[[], Config] | None) -> None:
+    stop, hung_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in endings():
         loop.add_signal_handler(number, stop.set)
-    hangup = Hangup(stop.set, lambda: _reopen(tap))
+    hangup = Hangup(stop.set, lambda: _reopen(tap, hung_up, can_reload=read is not None))
     if signal.SIGHUP in endings():
         loop.add_signal_handler(signal.SIGHUP, hangup)
     loop.set_exception_handler(LoopTrouble(say))
@@ -134,22 +151,47 @@ async def _run(tap: Tap, console: Terminal, beside: Beside | None) -> None:
             viewers.enter_context(lines_shown(tap.bus, ui))
             if ui != "log":  # which says it itself
                 tap.bus.subscribe(_warn_of_master, without=COUNTLESS)
-        await _relay(tap, ui, console, stop, viewers, beside)
+        await _relay(tap, ui, console, stop, viewers, beside, read, hung_up)
         if hangup.has_ended:
             raise typer.Exit(128 + signal.SIGHUP)
 
 
-def _reopen(tap: Tap) -> None:
+def _reopen(tap: Tap, hung_up: asyncio.Event, *, can_reload: bool) -> None:
     if tap.recorder is not None:
         tap.recorder.rotate()
-    elif tap.config.ui != "live":
-        say("SIGHUP is ignored: it starts a recording's next file, but nothing is being recorded")
+    if can_reload:
+        hung_up.set()
+    elif tap.recorder is None and tap.config.ui != "live":
+        say(
+            "SIGHUP is ignored: it reads a --config again and starts a recording's next file, but there is no --config, "
+            "and nothing is being recorded"
+        )
+
+
+async def _reload(reload: Reload, hung_up: asyncio.Event, tap: Tap, manager: ServiceManager) -> None:
+    """Read the configuration again after each SIGHUP; after many at once, once more."""
+    while True:
+        await hung_up.wait()
+        hung_up.clear()
+        manager.reloading()
+        names = await reload.now()
+        manager.ready()
+        await tap.look_for_masters(names)
 
 
 async def _relay(
-    tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewers: contextlib.ExitStack, beside: Beside | None
+    tap: Tap,
+    ui: Ui,
+    console: Terminal,
+    stop: asyncio.Event,
+    viewers: contextlib.ExitStack,
+    beside: Beside | None,
+    read: Callable[[], Config] | None,
+    hung_up: asyncio.Event,
 ) -> None:
-    _warn_of_tls(tap.config)
+    manager, first = ServiceManager(), tap.config
+    complain: Callable[[str], object] = say
+    _warn_of_tls(tap.config, *tap.config.links)
     keys = None
     if ui == "live" and not tap.config.opaque:  # before the first stream begins: only later ones are looked at
         keys = KeyRanking(tap.bus.samples, patterns(tap.config.groups))
@@ -157,9 +199,11 @@ async def _relay(
         if ui == "live":
             view = LiveView(tap, console, stop.set, plan=tap.faults, keys=keys)
             viewers.enter_context(live_shown(view, tap.bus))
+            complain = view.complain
         elif beside is None:
             for listener in tap.listeners:
                 _announce(listener.config, listener.address)
+            tap.bus.subscribe(_Announcing(tap), without=COUNTLESS)
         if tap.api is not None:
             _announce_api(tap.api, ui)
         if tap.most_connections < tap.config.max_connections != MAX_CONNECTIONS:
@@ -172,13 +216,20 @@ async def _relay(
             say(f"{what} are replaced in {tap.config.record_to}; it holds NO payload of full resyncs, so no snapshot")
         if tap.config.faults:
             say(f"seed {tap.config.seed}: with --seed {tap.config.seed} the faults draw the same again")
-        looking = asyncio.create_task(tap.look_for_masters(), name="look for masters")
+        tasks = [asyncio.create_task(tap.look_for_masters(), name="look for masters")]
+        if read is not None:
+            reload = Reload(tap, first, read, complain)
+            tasks.append(asyncio.create_task(_reload(reload, hung_up, tap, manager), name="reload"))
+        manager.ready()
         try:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait() if beside is None else beside(tap, stop), tap.config.duration)
         finally:
-            looking.cancel()
-            await asyncio.wait({looking})
+            manager.stopping()
+            manager.end()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
         await tap.close()  # before the viewers go: they report the end, too
     for told in tap.loops.verdicts:
         say(f"link {told.link}, replica {told.replica}: {sentence(told.event)}")
@@ -186,6 +237,24 @@ async def _relay(
         say(f"fault {armed.name} never fired: {armed.spec}")
     if tap.recorder is not None and tap.recorder.trouble:
         raise EnvironmentFailure(f"{tap.recorder.path}: {tap.recorder.trouble_so_far}")
+
+
+class _Announcing:
+    """Announces links that begin to listen while the tap runs, or listen elsewhere."""
+
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+        self._known = {one.config.name: str(one.address) for one in tap.listeners}
+
+    def __call__(self, told: Told) -> None:
+        event = told.event
+        if isinstance(event, ListeningOver) and event.how == "removed":
+            self._known.pop(told.link, None)
+        elif isinstance(event, Listening) and self._known.get(told.link) != event.address:
+            self._known[told.link] = event.address
+            link = next(one for one in self._tap.config.links if one.name == told.link)
+            _warn_of_tls(self._tap.config, link)
+            _announce(link, Address(event.host, event.port))
 
 
 def _announce(link: LinkConfig, address: Address) -> None:
@@ -213,12 +282,12 @@ def _warn_of_master(told: Told) -> None:
         say(f"WARNING: link {told.link}: {sentence(told.event)}")
 
 
-def _warn_of_tls(config: Config) -> None:
-    for link in config.links:
+def _warn_of_tls(config: Config, *links: LinkConfig) -> None:
+    for link in links:
         if link.insecure:
             say(
                 f"WARNING: link {link.name}: INSECURE: the certificate of {link.master or 'any master'} is not checked; "
                 "anyone in between can read and change everything"
             )
-    if config.keylog is not None and any(link.tls or link.listen_cert for link in config.links):
+    if config.keylog is not None and any(link.tls or link.listen_cert for link in links):
         say(f"WARNING: the secrets of all TLS connections go to {config.keylog}; anyone who has it can read the traffic")

@@ -24,12 +24,17 @@ class _LinkTable(Table):
 
 def load(path: Path) -> Config:
     """Read a TOML file as docs/reference/options.md shows it. Raises ConfigError naming file, line and key."""
+    return Config(**load_options(path))
+
+
+def load_options(path: Path) -> dict[str, Any]:
+    """The options that a file gives, by the names of Config's fields. Raises ConfigError as load()."""
     file: Any = toml.load(path, _model(), table='[links.orders] with master = "127.0.0.1:6379"')
     try:
         links = tuple(LinkConfig(name=name, **_given(LinkConfig, link)) for name, link in file.links.items())
-        config = Config(links=links, **_given(Config, file))
-        config.check_has_link()
-        return config
+        options = {"links": links, **_given(Config, file)}
+        Config(**options).check_has_link()
+        return options
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

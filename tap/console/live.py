@@ -234,6 +234,8 @@ class LiveView:
         event, place = told.event, (told.link, told.replica)
         if isinstance(event, events.MasterUnreachable):
             self._unreachable[told.link] = f"the master {event.master} cannot be reached: {event.text}"
+        elif isinstance(event, events.ListeningOver):
+            self._unreachable.pop(told.link, None)
         elif isinstance(event, events.Verdict):
             self._loops.pop(place, None)
             if len(self._loops) < MAX_LOOPS:

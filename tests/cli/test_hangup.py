@@ -71,7 +71,8 @@ def test_without_a_recording_it_is_ignored_and_reported() -> None:
         for _ in range(2):
             pair.hang_up()
             assert pair.tap.process.stderr.readline() == (
-                "redis-tap: SIGHUP is ignored: it starts a recording's next file, but nothing is being recorded\n"
+                "redis-tap: SIGHUP is ignored: it reads a --config again and starts a recording's next file, but there "
+                "is no --config, and nothing is being recorded\n"
             )
         pair.write("still", "there")
         assert pair.tap.end() == ""
