@@ -12,6 +12,7 @@ client is created again only after its bytes have moved. 10,000 idle clients tak
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from tap.replication.inspected import Inspected
 from tap.replication.lag import UNKNOWN, Lag
 from tap.replication.phase import Phase
 from tap.replication.silence import Silence
+from tap.replication.tallied_times import TalliedTimes
 from tap.url import Address
 
 
@@ -109,6 +111,23 @@ class ConnectionStatus(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Distribution:
+    """Observations of a histogram. counts: in each of its buckets, and beyond the last one. sum: of their values."""
+
+    counts: tuple[int, ...]
+    sum: float
+
+    @classmethod
+    def of(cls, times: TalliedTimes) -> Distribution:
+        return cls(tuple(times.counts), times.seconds)
+
+    @property
+    def cumulative(self) -> tuple[int, ...]:
+        """Observations up to each bound; the last figure is that of all."""
+        return tuple(accumulate(self.counts))
+
+
+@dataclass(frozen=True, slots=True)
 class LinkStatus:
     """One configured link.
 
@@ -117,6 +136,8 @@ class LinkStatus:
     connections: the open ones, oldest first. inspected: what the master said of itself last, inspected_age seconds ago;
     None if it is not asked, or has not answered yet. ordinary, omitted: numbers of ordinary connections, and of others,
     that are open and not in *connections*, because only some were asked for. is_enabled: see LinkConfig.enabled.
+    ack_times, load_times: of all replicas that the link has had, see replication/tallied_times.py; None where nothing
+    counts them.
     """
 
     name: str
@@ -128,6 +149,8 @@ class LinkStatus:
     ordinary: int = 0
     omitted: int = 0
     is_enabled: bool = True
+    ack_times: Distribution | None = None
+    load_times: Distribution | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ MAY_USE = {
     "control": {
         "paths",
         "replication",
+        "observers",
         "faults",
         "relay",
         "recorder",

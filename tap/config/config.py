@@ -24,6 +24,7 @@ SMALLEST_FILE = 4096  # minimum bytes of each file of a rotated recording
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
 Redact = Literal["values", "keys"]
+StatsdTags = Literal["none", "datadog", "influx"]
 
 
 def recording_path(text: str) -> Path:
@@ -274,6 +275,17 @@ class Config:
             topic="observers",
         ),
     ] = Given(None, FromText(statsd_address))
+    statsd_tags: Annotated[
+        StatsdTags,
+        Option(
+            "",
+            "Tag each figure with link, replica and the like, in the form of the Datadog agent or of Telegraf.",
+            page="[tag](metrics.md#statsd) each figure with link, replica and the like, in the form of the Datadog agent "
+            "or of Telegraf",
+            topic="observers",
+            needs="statsd",
+        ),
+    ] = "none"
     script: Annotated[
         File,
         Option(
@@ -393,8 +405,10 @@ class Config:
     def _check_needs(self) -> None:
         """Raise ConfigError for an option without the one that it needs."""
         flags = {one.name: one.flags[0] for one in declared(Config)}
+        usual = {one.name: one.default for one in fields(Config)}
         for one in declared(Config):
-            if one.option.needs and getattr(self, one.name) and not getattr(self, one.option.needs):
+            is_given = getattr(self, one.name) not in (None, False, usual[one.name])
+            if one.option.needs and is_given and not getattr(self, one.option.needs):
                 raise ConfigError(f"{flags[one.name]} has no effect without {flags[one.option.needs]}")
         if self.api is not None and self.api.path and self.api_cert is not None:
             raise ConfigError(f"{self.api} is a Unix socket, and the API speaks no TLS there: leave --api-cert out")

@@ -94,6 +94,8 @@ class Keywords(TypedDict, total=False):
     """Append the secrets of TLS connections, for Wireshark."""
     statsd: Address | str | None
     """Send figures to a StatsD, once a second over UDP; port 8125 if not given."""
+    statsd_tags: Literal["none", "datadog", "influx"]
+    """Tag each figure with link, replica and the like, in the form of the Datadog agent or of Telegraf."""
     script: Path | str | None
     """Call this file's on_full_resync(told), or any other event's on_EVENT."""
     api: Address | str | None

@@ -22,6 +22,7 @@ millisecond gives the links their turn in between (await asyncio.sleep(0)), and 
     resyncs             /v1/resyncs
     statistics          /v1/stats, and advice on the backlog
     recordings          /v1/recordings
+    metrics_page        /metrics, for Prometheus
     ledger              what has happened on each link since the API opened
     event_ids           how a client says up to where it has heard
     api_client          what `redis-tap ctl` asks with

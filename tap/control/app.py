@@ -15,7 +15,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from tap.control import event_stream, fault_routes, health, links, recordings, resyncs, statistics, waiting
+from tap.control import event_stream, fault_routes, health, links, metrics_page, recordings, resyncs, statistics, waiting
 from tap.control.controlled import Controlled, Shared
 from tap.control.json_answers import ERRORS, JsonAnswer, Refusal, refused, status_of
 from tap.control.toxiproxy.toxiproxy_routes import Toxiproxy
@@ -31,6 +31,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     resyncs.router,
     statistics.router,
     recordings.router,
+    metrics_page.router,
 )
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ def make_app(tap: Controlled) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.shared = Shared(tap)
+    app.state.metrics_page = metrics_page.MetricsPage(tap)
     for router in ROUTERS:
         app.include_router(router)
     app.router.routes.append(Toxiproxy(tap))

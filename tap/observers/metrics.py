@@ -13,15 +13,14 @@ from typing import Any, ClassVar, Literal
 
 from tap.replication import events
 from tap.replication.events import Event
-from tap.status import ConnectionStatus
+from tap.replication.tallied_times import ACK_BOUNDS, SYNC_BOUNDS
+from tap.status import ConnectionStatus, LinkStatus
 
 Kind = Literal["counter", "gauge", "histogram"]
 Unit = Literal["", "bytes", "seconds"]
 
 LINK, REPLICA = "link", "replica"
 OTHER = "other"  # the value of a label in place of those beyond MAX_SERIES
-# Upper bounds in seconds: a partial resync takes milliseconds, an RDB of many gigabytes an hour.
-TIMES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -60,24 +59,38 @@ class Counter(Metric):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Gauge(Metric):
-    """A number of this moment. of: reads it from a connection, None if unknown; without *of*, Metrics calculates it."""
+    """A number of this moment. of: reads it from a connection, of_link: from a link; None if unknown.
+
+    Without both, Metrics calculates it.
+    """
 
     kind = "gauge"
     of: Callable[[ConnectionStatus], float | None] | None = None
+    of_link: Callable[[LinkStatus], float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Histogram(Metric):
-    """Observations by size. buckets: their inclusive upper bounds, ascending; one more bucket takes larger values."""
+    """Observations by size. buckets: their inclusive upper bounds, ascending; one more bucket takes larger values.
+
+    is_tallied: connections count the observations themselves, and none is known one by one.
+    """
 
     kind = "histogram"
     buckets: tuple[float, ...]
+    is_tallied: bool = False
 
 
 def _refusal(reply: str) -> str:
     """The code of an error, as "loading" of "-LOADING Redis is loading the dataset in memory"."""
     code = re.match(r"-([A-Z]{1,32})\b", reply)
     return OTHER if code is None else code[1].lower()
+
+
+def _is_silent(connection: ConnectionStatus) -> int | None:
+    if connection.silent is None and connection.master_silence is None and connection.replica_silence is None:
+        return None  # nothing is awaited
+    return int(connection.silent is not None)
 
 
 BYTES_FROM_MASTER = Counter(name="bytes_from_master", help="all bytes received from the master", unit="bytes")
@@ -95,25 +108,41 @@ LOST_BYTES = Gauge(
     labels=(),
 )
 RDB_TIME = Histogram(
-    name="rdb_time", help="duration of an RDB, from its header to its last byte", unit="seconds", buckets=TIMES
+    name="rdb_time", help="duration of an RDB, from its header to its last byte", unit="seconds", buckets=SYNC_BOUNDS
 )
 FULL_RESYNC_TIME = Histogram(
     name="full_resync_time",
     help="duration of a full resync, from the connection to the beginning of the stream",
     unit="seconds",
-    buckets=TIMES,
+    buckets=SYNC_BOUNDS,
 )
 PARTIAL_RESYNC_TIME = Histogram(
     name="partial_resync_time",
     help="duration of a partial resync, from the connection to the beginning of the stream",
     unit="seconds",
-    buckets=TIMES,
+    buckets=SYNC_BOUNDS,
+)
+ACK_LAG = Histogram(
+    name="ack_lag",
+    help="from the moment when bytes of the stream pass the tap until the replica acknowledges them; at each "
+    "acknowledgement of something new",
+    unit="seconds",
+    buckets=ACK_BOUNDS,
+    is_tallied=True,
+)
+SYNC_PHASE = Histogram(
+    name="sync_phase",
+    help="durations of the phases of resyncs: `handshake` up to PSYNC, `waiting` for the RDB, `rdb`, and `loading` from "
+    "its last byte to the first acknowledgement",
+    unit="seconds",
+    labels=(LINK, "phase"),
+    buckets=SYNC_BOUNDS,
 )
 CATCH_UP_TIME = Histogram(
     name="catch_up_time",
     help="from the grant of a partial resync until all that the replica lacked had passed, as in `caught_up`",
     unit="seconds",
-    buckets=TIMES,
+    buckets=SYNC_BOUNDS,
 )
 
 METRICS: tuple[Metric, ...] = (
@@ -274,9 +303,31 @@ METRICS: tuple[Metric, ...] = (
         labels=(LINK, REPLICA),
         of=lambda connection: connection.buffer_bytes,
     ),
+    Gauge(
+        name="output_buffer_limit",
+        help="the lower limit of the master's `client-output-buffer-limit` for replicas; only with `--inspect`",
+        unit="bytes",
+        of_link=lambda link: (
+            None if link.inspected is None or link.inspected.limit is None else link.inspected.limit.least
+        ),
+    ),
+    Gauge(
+        name="silent",
+        help="1 while a side of the connection is silent for longer than it should be, as in `silent`; else 0",
+        labels=(LINK, REPLICA),
+        of=_is_silent,
+    ),
     LOST_BYTES,
+    Counter(
+        name="recording_stops",
+        help="times the recording began to lack bytes, as in `recording_stopped`",
+        labels=(),
+        event=events.RecordingStopped,
+    ),
     RDB_TIME,
     FULL_RESYNC_TIME,
     PARTIAL_RESYNC_TIME,
     CATCH_UP_TIME,
+    SYNC_PHASE,
+    ACK_LAG,
 )

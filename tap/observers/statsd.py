@@ -1,6 +1,8 @@
 """Metrics over UDP, once a second: plain StatsD, as Telegraf, the Datadog agent and statsd_exporter accept it.
 
-A line is <name>:<value>|<type>: c for a counter, g for a gauge, ms for a time. A datagram holds as many lines as fit into
+A line is <name>:<value>|<type>: c for a counter, g for a gauge, ms for a time. Tags are an extension of which there are
+two forms, both with one series for each replica: Datadog's after the type, and that of InfluxDB's Telegraf in the name. A
+datagram holds as many lines as fit into
 an Ethernet frame after any headers (github.com/statsd/statsd, docs/metric_types.md, "Multi-Metric Packets"). UDP loses
 what it cannot deliver. While the name of the host cannot be resolved, counters keep counting.
 """
@@ -19,12 +21,13 @@ import asyncio_dgram
 
 from tap.bus import COUNTLESS, Told
 from tap.config import Config
+from tap.config.config import StatsdTags
 from tap.errors import words
 from tap.observers.metrics import LINK, Histogram, Metric
 from tap.observers.observer import Observed, Observer
-from tap.observers.series import Distribution, Metrics
+from tap.observers.series import Labels, Metrics
 from tap.relay.name_lookup import UNRESOLVABLE, resolved
-from tap.status import Status
+from tap.status import Distribution, Status
 from tap.url import Address
 
 PREFIX = "redis_tap"
@@ -55,11 +58,15 @@ def datagrams(lines: Iterable[str]) -> list[bytes]:
 
 
 class Figures:
-    """The lines that StatsD is sent: what the counters have gained, the gauges, and each time."""
+    """The lines that StatsD is sent: what the counters have gained, the gauges, and each time.
 
-    def __init__(self) -> None:
+    tags: their form.
+    """
+
+    def __init__(self, tags: StatsdTags = "none") -> None:
         self._metrics = Metrics(observed=self._observed)
-        self._sent: dict[str, float] = {}  # of each counter, by its name
+        self._line = {"none": _untagged, "datadog": _for_datadog, "influx": _for_influx}[tags]
+        self._sent: dict[tuple[Metric, Labels], float] = {}  # of each counter
         self._times: deque[str] = deque(maxlen=MAX_TIMES)  # lines
 
     def hear(self, told: Told) -> None:
@@ -68,26 +75,28 @@ class Figures:
     def lines(self, status: Status, lost_bytes: int | None) -> list[str]:
         """What there is to send since the last call. lost_bytes: of the recording; None without one."""
         self._metrics.read(status, lost_bytes)
-        counted: dict[str, float] = {}
-        measured: dict[str, float] = {}
+        counted: dict[tuple[Metric, Labels], float] = {}
+        gained: dict[tuple[str, str], float] = {}  # by name and tags
+        measured: dict[tuple[str, str], float] = {}
         for metric, labels, value in self._metrics.samples():
-            name = name_of(metric, labels)
             if isinstance(value, Distribution):
                 continue  # each of its observations is a line
+            key = self._line(metric, labels)
             if metric.kind == "counter":
-                counted[name] = counted.get(name, 0) + value
+                counted[metric, labels] = value
+                gained[key] = gained.get(key, 0) + value - self._sent.get((metric, labels), 0)
             else:
-                measured[name] = max(value, measured.get(name, 0))
-        gained = {name: value - self._sent.get(name, 0) for name, value in counted.items()}
-        self._sent = counted
-        lines = [f"{name}:{gain}|c" for name, gain in gained.items() if gain]
-        lines += [f"{name}:{_number(value)}|g" for name, value in measured.items()]
+                measured[key] = max(value, measured.get(key, 0))
+        self._sent = counted  # without the series that are gone: one that comes back begins at 0
+        lines = [f"{name}:{gain}|c{tags}" for (name, tags), gain in gained.items() if gain]
+        lines += [f"{name}:{_number(value)}|g{tags}" for (name, tags), value in measured.items()]
         lines += self._times
         self._times.clear()
         return lines
 
     def _observed(self, histogram: Histogram, labels: tuple[str, ...], seconds: float) -> None:
-        self._times.append(f"{name_of(histogram, labels)}:{1000 * seconds:.3f}|ms")
+        name, tags = self._line(histogram, labels)
+        self._times.append(f"{name}:{1000 * seconds:.3f}|ms{tags}")
 
 
 def name_of(metric: Metric, labels: tuple[str, ...]) -> str:
@@ -101,6 +110,30 @@ def name_of(metric: Metric, labels: tuple[str, ...]) -> str:
     return ".".join(parts)
 
 
+def _untagged(metric: Metric, labels: Labels) -> tuple[str, str]:
+    return name_of(metric, labels), ""
+
+
+def _for_datadog(metric: Metric, labels: Labels) -> tuple[str, str]:
+    """docs.datadoghq.com, "DogStatsD Datagram Format": <name>:<value>|<type>|#<tag>:<value>,..."""
+    tags = ",".join(f"{name}:{_tag(value)}" for name, value in zip(metric.labels, labels, strict=True))
+    return f"{PREFIX}.{metric.name}", f"|#{tags}" if tags else ""
+
+
+def _for_influx(metric: Metric, labels: Labels) -> tuple[str, str]:
+    """Telegraf, plugins/inputs/statsd: <name>,<tag>=<value>,...:<value>|<type>. The first colon ends the tags."""
+    tags = (
+        f",{name}={_tag(value).replace(':', '_').replace('=', '_')}"
+        for name, value in zip(metric.labels, labels, strict=True)
+    )
+    return f"{PREFIX}.{metric.name}{''.join(tags)}", ""
+
+
+def _tag(value: str) -> str:
+    """The value of a tag, without the characters that would end it."""
+    return re.sub(r"[^A-Za-z0-9_./:=\[\]%-]+", "_", value)[:200] or "_"
+
+
 def _number(value: float) -> str:
     """Without an exponent, which not every reader accepts."""
     return str(value) if isinstance(value, int) else f"{value:.6f}"
@@ -111,7 +144,8 @@ class StatsD(Observer):
 
     without = COUNTLESS
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, tags: StatsdTags = "none") -> None:
+        self._tags: StatsdTags = tags
         self.name = f"statsd {address}"
         self._address = address
         self._task: asyncio.Task[None] | None = None
@@ -123,11 +157,11 @@ class StatsD(Observer):
 
     @classmethod
     def configured(cls, config: Config) -> StatsD | None:
-        return None if config.statsd is None else cls(config.statsd)
+        return None if config.statsd is None else cls(config.statsd, config.statsd_tags)
 
     def start(self, tap: Observed) -> None:
         self._tap = tap
-        self._figures = Figures()
+        self._figures = Figures(self._tags)
         self._task = asyncio.create_task(self._run(), name="statsd")
 
     def event(self, told: Told) -> None:

@@ -41,7 +41,7 @@ from tap.replication.events import Event
 from tap.replication.inspected import Inspected
 from tap.replication.memory import Memory
 from tap.replication.phase import Phase
-from tap.status import LinkStatus
+from tap.status import ConnectionStatus, Distribution, LinkStatus
 from tap.url import Address
 
 ACCEPTED_AT_ONCE = 4  # of a crowd, before established connections have their turn
@@ -292,22 +292,33 @@ class Listener:
 
     def status(self, most: int | None = None) -> LinkStatus:
         """How the link and its connections stand at this moment. most: see Tap.status()."""
-        said = self.memory.inspected
         shown, ordinary = self.connections, 0
         if most is not None:
             shown = [one for one in shown if one.conversation.phase is not Phase.ORDINARY]
             ordinary = len(self.connections) - len(shown)
+        omitted = 0 if most is None else max(0, len(shown) - most)
+        return self._status(tuple([one.status() for one in shown[:most]]), ordinary, omitted)
+
+    @property
+    def own_status(self) -> LinkStatus:
+        """How the link stands, without its connections: takes microseconds, however many there are."""
+        return self._status((), 0, len(self.connections))
+
+    def _status(self, connections: tuple[ConnectionStatus, ...], ordinary: int, omitted: int) -> LinkStatus:
+        said = self.memory.inspected
         now = time.monotonic()  # the clock of event loops; a status may be read from any thread
         return LinkStatus(
             self.config.name,
             self.address,
             self.config.master,
-            tuple([one.status() for one in shown[:most]]),
+            connections,
             said,
             None if said is None else now - said.at,
             ordinary,
-            0 if most is None else max(0, len(shown) - most),
+            omitted,
             self.config.enabled,
+            Distribution.of(self.memory.ack_times),
+            Distribution.of(self.memory.load_times),
         )
 
     @property

@@ -64,4 +64,5 @@ class Route:
     def to(self, master: Address) -> Route:
         """The same settings towards another master."""
         facts = MasterFacts(str(master), self.facts.memory, master=str(master))
+        facts.memory.ack_times, facts.memory.load_times = self.facts.memory.ack_times, self.facts.memory.load_times
         return dataclasses.replace(self, name=str(master), master=master, facts=facts)

@@ -28,6 +28,7 @@ vocabulary.
     decoder                        undoes a dialect's encoding
     acks, talkback                 REPLCONF ACK, and what else a replica sends during the stream
     catching_up, lag, lag_clock    how far a replica is behind, in bytes and in time
+    tallied_times                  how long acknowledging and loading take, without an event for each time
     inspected                      what a master says of itself, if it is asked
     silence                        which side has stopped sending
     memory, succession             what one connection teaches the next; which replication ID continues which

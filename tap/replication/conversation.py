@@ -262,6 +262,8 @@ class Conversation(State):
         if self.stream is None and self.rdb is not None:
             self.rdb.watch()
         if self.stream is not None:
+            if self.stream.acked is None:
+                self.resync.loaded(at)
             self.stream.acknowledge(offset, fsynced, start, end, at)
         elif (self.step is Phase.OPAQUE and self.role is Role.REPLICA) or (self.step in REPLIES and self.is_unmatched):
             self.resync.identify(Role.REPLICA, start, end)

@@ -1,6 +1,10 @@
 """How long a replica takes to acknowledge what was passed on to it."""
 
+from __future__ import annotations
+
 from collections import deque
+
+from tap.replication.tallied_times import ACK_BOUNDS, TalliedTimes
 
 RESOLUTION = 0.001  # minimum seconds between two samples
 MAX_SAMPLES = 4096  # beyond this, every second sample is dropped
@@ -12,7 +16,9 @@ class LagClock:
     Positions are bytes since the stream began; times are seconds of any one clock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, times: TalliedTimes | None = None) -> None:
+        """times: takes how long each acknowledgement of something new took."""
+        self._times = TalliedTimes(ACK_BOUNDS) if times is None else times
         self._passed: deque[tuple[int, float]] = deque()  # (position after the bytes, time), both increasing
         self._resolution = RESOLUTION
         self._last = -1.0
@@ -43,7 +49,9 @@ class LagClock:
             self._passed.popleft()
         if not self._passed:
             return 0.0
-        since = at - self._passed[0][1]
-        if moved and self._passed[0][0] == position:
-            self._passed.popleft()
-        return max(0.0, since)
+        since = max(0.0, at - self._passed[0][1])
+        if moved:
+            self._times.add(since)
+            if self._passed[0][0] == position:
+                self._passed.popleft()
+        return since

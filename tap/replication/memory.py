@@ -15,6 +15,7 @@ from tap.replication.inspected import Inspected
 from tap.replication.rendezvous import Rendezvous
 from tap.replication.scanner import StreamScanner, db_at
 from tap.replication.succession import Succession
+from tap.replication.tallied_times import ACK_BOUNDS, SYNC_BOUNDS, TalliedTimes
 
 MAX_HISTORIES = 256
 MAX_REPLICAS = 4096
@@ -156,6 +157,8 @@ class Memory:
         # Of all links; a transparent listener drops the routes of masters that are not used.
         self._all: weakref.WeakSet[Memory] = weakref.WeakSet() if beside is None else beside._all
         self._all.add(self)
+        self.ack_times = TalliedTimes(ACK_BOUNDS)  # see LagClock
+        self.load_times = TalliedTimes(SYNC_BOUNDS)  # from the last byte of an RDB to the first acknowledgement
         self.inspected: Inspected | None = None  # what the master last said of itself, if it is asked
         self.lives: dict[str, str] = {}  # by the ID under which it wrote, the run_id of the process that did so last
         self.rendezvous: Rendezvous[Any] = Rendezvous()  # of SyncConnection, see two_connections.py

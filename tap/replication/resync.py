@@ -151,6 +151,12 @@ class Resync:
         if main is not None:
             self.state.identity.take_address(main.state.identity)
 
+    def loaded(self, at: float) -> None:
+        """The replica acknowledges for the first time, and has loaded the RDB if it received one."""
+        ended_at = (self.state if self.channel is None else self.channel.state).rdb_ended_at
+        if ended_at is not None and self.state.role is Role.REPLICA:
+            self._memory.load_times.add(max(0.0, at - ended_at))
+
     def identify(self, role: Role, start: int, end: int) -> None:
         """As State.identify(), with the main connection of an RDB channel."""
         main = self.main

@@ -258,6 +258,7 @@ class Snapshot:
             self.tell_started(at_last=True)
             self._tell_problem(rdb)
             self._tell_finished(rdb)
+            self._state.rdb_ended_at = self._grew
         self._ended(end)
 
     def _tell_finished(self, rdb: Payload) -> None:

@@ -54,6 +54,7 @@ class State:
         "passing",
         "rdb",
         "rdb_end",
+        "rdb_ended_at",
         "rdb_start",
         "replid",
         "role",
@@ -120,6 +121,7 @@ class State:
         self.rdb: Payload | None = None
         self.rdb_start: int | None = None  # the RDB's first byte; None until its header has been read
         self.rdb_end: int | None = None  # after the RDB and its mark
+        self.rdb_ended_at: float | None = None  # the time of its last byte; None as well if its beginning was not read
 
         self.stream: Stream | None = None
         self.acked: int | None = None  # the last acknowledged offset, if the stream is not understood

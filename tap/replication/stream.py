@@ -119,7 +119,7 @@ class Stream:
         self._wants = wants
         self._samples = samples
         self._scan(db, in_transaction)
-        self._lag = LagClock()
+        self._lag = LagClock(memory.ack_times)
         self.previous: str | None = None  # the ID that the replica asked for, if another one was granted
         self._measures = measures
         self._catching_up: CatchingUp | None = None

@@ -114,6 +114,7 @@ record_without_rdb = true
 record_redact = ["keys"]
 keylog = "keys"
 statsd = "h"
+statsd_tags = "datadog"
 api = "unix:/run/tap.sock"
 script = "s.py"
 connect_timeout = "3s"
@@ -163,6 +164,7 @@ def test_every_option_of_a_file_is_read_as_in_python(tmp_path: Path) -> None:
         record_redact="keys",
         keylog="keys",
         statsd="h",
+        statsd_tags="datadog",
         api="unix:/run/tap.sock",
         script="s.py",
         connect_timeout=3,

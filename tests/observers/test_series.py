@@ -9,13 +9,15 @@ import pytest
 
 from tap.bus import Told
 from tap.observers import series as module
-from tap.observers.metrics import METRICS, OTHER, TIMES
-from tap.observers.series import MAX_SERIES, Distribution, Metrics, Sample
+from tap.observers.metrics import METRICS, OTHER, REPLICA
+from tap.observers.series import KEEP_SECONDS, MAX_SERIES, Metrics, Sample
 from tap.replication import events
 from tap.replication.events import Event, Reason
-from tap.status import Status
+from tap.replication.tallied_times import SYNC_BOUNDS as TIMES
+from tap.status import Distribution, LinkStatus, Status
+from tap.url import Address
 from tests.console.telling import verdict
-from tests.observers.test_statsd import REPLID, a_connection, closed, full, of, opened, stream
+from tests.observers.test_statsd import REPLID, a_connection, closed, finished, full, of, opened, stream
 
 NAMED = {metric.name: metric for metric in METRICS}
 
@@ -109,6 +111,52 @@ def test_values_chosen_by_peers_take_bounded_memory() -> None:
     assert sum(value for (name, *_), value in counted(one.samples()).items() if name == "full_resyncs") == 5 * MAX_SERIES
 
 
+def test_replicas_that_are_gone_leave_nothing_behind() -> None:
+    one = Metrics()
+    for number in range(100):
+        time, replica = 100.0 + number, f"10.0.0.{number}:6379"
+        for event in (opened(), full(), partial(), verdict(cause="disk_full")):
+            one.event(told(event, connection=number, time=time, replica=replica))
+        one.event(told(events.VerdictOver(cause="disk_full", count=4, seconds=9.0), time=time, replica=replica))
+        one.read(of(a_connection(number)._replace(replica=replica, master_silence=1.0)), None)
+        one.event(told(closed(100, 20), connection=number, time=time, replica=replica))
+    assert len([key for key in counted(one.samples()) if key[0] == "full_resyncs"]) == 100
+    one.read(Status(210.0 + KEEP_SECONDS, of().links), None)
+    left = counted(one.samples())
+    assert not [key for key in left if REPLICA in NAMED[key[0]].labels]
+    assert len(left) == len({name for name, *_ in left})
+    assert not any(of_a_connection(one))
+
+
+def of_a_connection(one: Metrics) -> list[Any]:
+    return [one._passed, one._beginnings, one._loops]
+
+
+def test_a_replica_that_is_connected_keeps_what_it_has_counted() -> None:
+    one = Metrics()
+    one.event(told(full(), replica="10.0.0.7:6379"))
+    for time in (200.0, 200.0 + KEEP_SECONDS, 200.0 + 2 * KEEP_SECONDS):
+        one.read(Status(time, of(a_connection(1)).links), None)
+    assert counted(one.samples())["full_resyncs", "main", "10.0.0.7:6379", "first_sync"] == 1
+    one.read(Status(201.0 + 3 * KEEP_SECONDS, ()), None)
+    assert ("full_resyncs", "main", "10.0.0.7:6379", "first_sync") not in counted(one.samples())
+
+
+def test_the_counters_of_a_configured_link_begin_at_zero() -> None:
+    one = Metrics()
+    link = LinkStatus("orders", Address("127.0.0.1", 1), Address("127.0.0.1", 2), ())
+    one.read(Status(1.0, (link,)), None)
+    assert counted(one.samples()) == {
+        ("connections_opened", "orders"): 0,
+        ("connections_refused", "orders"): 0,
+        ("bytes_from_master", "orders"): 0,
+        ("bytes_from_replica", "orders"): 0,
+        ("opaque", "orders"): 0,
+        ("ack_ahead_of_master", "orders"): 0,
+        ("connections", "orders"): 0,
+    }
+
+
 # ---- gauges ----
 
 
@@ -141,13 +189,6 @@ def test_of_two_connections_of_one_replica_the_higher_figure_counts() -> None:
 
 
 # ---- histograms ----
-
-
-def finished(seconds: float) -> Event:
-    return events.RdbFinished(
-        start=0, end=1, transfer=events.Transfer.DISK, bytes=1, seconds=seconds, keys=0, expiring=0, functions=0,
-        by_type={}, largest=(), checksum="ok",
-    )  # fmt: skip
 
 
 def test_an_observation_falls_into_the_first_bucket_whose_bound_it_does_not_exceed() -> None:
@@ -191,6 +232,23 @@ def test_the_time_of_a_resync_runs_from_its_connection_to_its_stream() -> None:
         if isinstance(sample.value, Distribution)
     }
     assert sums == {"full_resync_time": (1, 2.5), "partial_resync_time": (1, 0.25)}
+
+
+def test_each_phase_of_a_sync_is_timed() -> None:
+    one = Metrics()
+    asks = events.PsyncRequested(start=0, end=1, replid=None, offset=-1)
+    begins = events.RdbStarted(start=0, end=1, transfer=events.Transfer.DISK, size=7, version=11, aux={})
+    for event, time in ((opened(), 1.0), (asks, 1.5), (asks, 2.0), (full(), 3.0), (begins, 3.5), (finished(2.0), 5.5)):
+        one.event(told(event, time=time))
+    link = LinkStatus("main", Address("127.0.0.1", 1), None, (), load_times=Distribution((0, 1), 7.0))
+    one.read(Status(6.0, (link,)), None)
+    values = {labels[1]: value for (metric, *labels), value in counted(one.samples()).items() if metric == "sync_phase"}
+    assert {phase: (sum(value.counts), value.sum) for phase, value in values.items()} == {
+        "handshake": (1, 0.5),
+        "waiting": (1, 2.0),
+        "rdb": (1, 2.0),
+        "loading": (1, 7.0),
+    }
 
 
 def test_loops_are_counted_by_cause_while_they_last() -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tap.bus import COUNTLESS, Bus, Told
 from tap.config import LinkConfig
-from tap.config.config import Config, statsd_address
+from tap.config.config import Config, StatsdTags, statsd_address
 from tap.config.file import load
 from tap.errors import ConfigError
 from tap.observers.metrics import METRICS
@@ -70,6 +70,13 @@ def full(code: str = "first_sync") -> Event:
 
 def stream() -> Event:
     return events.StreamStarted(start=0, end=0, replid=REPLID, offset=7, db=None)
+
+
+def finished(seconds: float) -> Event:
+    return events.RdbFinished(
+        start=0, end=1, transfer=events.Transfer.DISK, bytes=1, seconds=seconds, keys=0, expiring=0, functions=0,
+        by_type={}, largest=(), checksum="ok",
+    )  # fmt: skip
 
 
 def a_connection(
@@ -192,6 +199,7 @@ def test_times_are_in_milliseconds_and_do_not_mix() -> None:
     figures.hear(told(stream(), time=102.5))
     assert [line for line in figures.lines(transparent(), None) if line.endswith("ms")] == [
         "redis_tap.main.rdb_time:1250.000|ms",
+        "redis_tap.main.sync_phase.rdb:1250.000|ms",
         "redis_tap.main.partial_resync_time:2.000|ms",
         "redis_tap.main.full_resync_time:2500.000|ms",
     ]
@@ -317,8 +325,8 @@ def test_an_unknown_link_has_no_figures_but_its_connections() -> None:
     figures = Figures()
     assert figures.lines(of(a_connection(1, offset=None), a_connection(2, link="new", offset=0)), 0) == [
         "redis_tap.main.connections:1|g",
-        "redis_tap.new.offset:0|g",
         "redis_tap.new.connections:1|g",
+        "redis_tap.new.offset:0|g",
         "redis_tap.recording_lost_bytes:0|g",
     ]
     assert figures.lines(of(), None) == ["redis_tap.main.connections:0|g", "redis_tap.new.connections:0|g"]
@@ -367,6 +375,11 @@ NAMES = {
     "redis_tap.main.full_resync_time": "ms",
     "redis_tap.main.partial_resync_time": "ms",
     "redis_tap.main.catch_up_time": "ms",
+    "redis_tap.main.sync_phase.rdb": "ms",
+    "redis_tap.main.ack_lag": "ms",  # which is not sent: no single time is known
+    "redis_tap.main.output_buffer_limit": "g",
+    "redis_tap.main.silent": "g",
+    "redis_tap.recording_stops": "c",
 }
 OWN = {
     "how": "reset",
@@ -379,6 +392,7 @@ OWN = {
     "figure": "lag",
     "cause": "disk_full",
     "limit": "hard",
+    "phase": "rdb",
 }
 
 
@@ -388,6 +402,57 @@ def test_every_metric_has_the_name_that_dashboards_know() -> None:
     types = {"counter": "c", "gauge": "g", "histogram": "ms"}
     named = {name_of(one, tuple(labels[label] for label in one.labels)): types[one.kind] for one in METRICS}
     assert named == NAMES
+
+
+def test_a_replica_that_is_gone_takes_nothing_from_the_counts_of_its_link() -> None:
+    figures = Figures()
+    figures.hear(Told(100.0, "main", 1, "a:1", full()))
+    assert figures.lines(Status(100.0, ()), None) == ["redis_tap.main.full_resyncs.first_sync:1|c"]
+    figures.hear(Told(450.0, "main", 2, "b:1", full()))
+    assert figures.lines(Status(450.0, ()), None) == ["redis_tap.main.full_resyncs.first_sync:1|c"]
+    figures.hear(Told(450.0, "main", 1, "a:1", full()))
+    figures.hear(Told(450.0, "main", 2, "b:1", full()))
+    assert figures.lines(Status(451.0, ()), None) == ["redis_tap.main.full_resyncs.first_sync:2|c"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "sent"),
+    [
+        (
+            "datadog",
+            [
+                "redis_tap.full_resyncs:1|c|#link:orders,replica:10.0.0.7:6379,reason:first_sync",
+                "redis_tap.full_resyncs:2|c|#link:orders,replica:a_b:1,reason:first_sync",
+                "redis_tap.connections:1|g|#link:main",
+                "redis_tap.offset:7|g|#link:main,replica:10.0.0.7:6379",
+                "redis_tap.recording_lost_bytes:0|g",
+                "redis_tap.rdb_time:1500.000|ms|#link:orders",
+                "redis_tap.sync_phase:1500.000|ms|#link:orders,phase:rdb",
+            ],
+        ),
+        (
+            "influx",
+            [
+                "redis_tap.full_resyncs,link=orders,replica=10.0.0.7_6379,reason=first_sync:1|c",
+                "redis_tap.full_resyncs,link=orders,replica=a_b_1,reason=first_sync:2|c",
+                "redis_tap.connections,link=main:1|g",
+                "redis_tap.offset,link=main,replica=10.0.0.7_6379:7|g",
+                "redis_tap.recording_lost_bytes:0|g",
+                "redis_tap.rdb_time,link=orders:1500.000|ms",
+                "redis_tap.sync_phase,link=orders,phase=rdb:1500.000|ms",
+            ],
+        ),
+    ],
+)
+def test_tags_tell_replicas_apart(tags: StatsdTags, sent: list[str]) -> None:
+    figures = Figures(tags)
+    figures.hear(told(opened(), link="orders"))
+    figures.lines(Status(100.0, ()), None)
+    figures.hear(Told(1.0, "orders", 1, "10.0.0.7:6379", full()))
+    for _ in range(2):  # a host name may be anything
+        figures.hear(Told(1.0, "orders", 1, "a|,#\nb:1", full()))
+    figures.hear(Told(1.0, "orders", 1, "10.0.0.7:6379", finished(1.5)))
+    assert figures.lines(of(a_connection(1)), 0) == sent
 
 
 def test_counts_of_replicas_are_added_up_for_their_link() -> None:
