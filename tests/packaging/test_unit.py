@@ -22,7 +22,8 @@ from tests.support import ROOT, WITHIN, Servers, client, follow, info_of, is_up,
 UNITS = ROOT / "packaging" / "systemd"
 UNIT = UNITS / "redis-tap@.service"
 DROP_INS = sorted(UNITS.glob("*.conf"))
-EXPOSURE = 12  # tenths; 0 is safe, 100 exposed. What is left is that it uses the network
+# In tenths: 0 is safe, 100 exposed. What is left is that it uses the network, and with watch.conf that it captures.
+EXPOSURE, EXPOSURE_OF_WATCH = 12, 17
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
@@ -51,7 +52,8 @@ def test_systemd_finds_nothing_wrong(drop_in: Path | None, tmp_path: Path) -> No
 @needs_systemd
 @pytest.mark.parametrize("drop_in", [None, *DROP_INS], ids=lambda path: path.name if path else "alone")
 def test_little_is_exposed(drop_in: Path | None, tmp_path: Path) -> None:
-    done = analyzed(tmp_path, "security", "--offline=true", f"--threshold={EXPOSURE}", drop_in=drop_in)
+    most = EXPOSURE_OF_WATCH if drop_in is not None and drop_in.name == "watch.conf" else EXPOSURE
+    done = analyzed(tmp_path, "security", "--offline=true", f"--threshold={most}", drop_in=drop_in)
     assert done.returncode == 0, done.stdout
 
 
@@ -80,8 +82,9 @@ class Service:
         (self._drop_ins / "said.conf").write_text(f"[Service]\n{said}")
         self.port = free_port()
 
-    def drop_in(self, path: Path) -> None:
-        shutil.copy(path, self._drop_ins)
+    def drop_in(self, path: Path, text: str = "") -> None:
+        """text: of the file, if it differs from that of the repository."""
+        (self._drop_ins / path.name).write_text(text or path.read_text())
 
     def configure(self, *links: str, above: str = "") -> None:
         path = self.machine.root / "etc/redis-tap/orders.toml"
@@ -186,6 +189,20 @@ def test_a_configuration_that_only_root_reads(service: Service, servers: Servers
     (service.machine.root / "etc/redis-tap/orders.toml").chmod(0o600)
     service.machine.run("systemctl", "start", service.name)
     wait_until(lambda: "listening on" in service.said(), what="it listens")
+
+
+def test_watching_needs_no_more_than_to_capture(service: Service, servers: Servers, any_server: str) -> None:
+    if shutil.which("tcpdump") is None:
+        pytest.skip("tcpdump is not installed")
+    master, replica = servers.start(any_server), servers.start(any_server)
+    text = (UNITS / "watch.conf").read_text().replace("-i eth0", f"-i lo --port {master.port}")
+    service.drop_in(UNITS / "watch.conf", text)
+    service.machine.run("systemctl", "start", service.name)
+    wait_until(lambda: "watching" in service.said(), what="it captures")
+    follow(replica, master.port)
+    wait_until(lambda: "the stream begins" in service.said(), what="what it has seen")
+    service.machine.run("systemctl", "stop", service.name)
+    assert service.shows("Result") == "success"
 
 
 def test_the_redirecting_rule_exists_as_long_as_the_tap(any_server: str, tmp_path: Path) -> None:
