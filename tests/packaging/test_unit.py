@@ -125,7 +125,6 @@ def test_the_service_runs_without_any_privilege_and_comes_back(
     machine = service.machine
     service.configure(service.link(master), above='record_to = "recordings"\nrecord_rotate = ["1gb"]')
     machine.run("systemctl", "start", service.name)
-    wait_until(lambda: "listening on" in service.said(), what="it listens")
     follow(replica, service.port)
     wait_until(lambda: is_up(replica))
 
@@ -149,6 +148,39 @@ def test_the_service_runs_without_any_privilege_and_comes_back(
 
     machine.run("systemctl", "stop", service.name)
     assert service.shows("Result") == "success"
+
+
+def test_a_reload_adds_a_link_and_leaves_the_others_alone(service: Service, servers: Servers, any_server: str) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    service.configure(service.link(master))
+    service.machine.run("systemctl", "start", service.name)
+    follow(replica, service.port)
+    wait_until(lambda: is_up(replica))
+    full_resyncs, pid = info_of(master, "stats")["sync_full"], service.shows("MainPID")
+    port = free_port()
+    another = f'[links.another]\nlisten = "127.0.0.1:{port}"\nmaster = "{master.address}"'
+    service.configure(service.link(master), another)
+    service.machine.run("systemctl", "reload", service.name)
+    wait_until(lambda: service.asked("/v1/links/another") == 200, what="the second link")
+    assert client(port).ping()
+    level(master, replica)
+    stats = info_of(master, "stats")
+    assert (stats["sync_full"], stats["sync_partial_ok"]) == (full_resyncs, "0")
+    assert service.shows("MainPID") == pid
+
+
+def test_a_tap_that_hangs_is_started_again(service: Service, servers: Servers, any_server: str) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    service.configure(service.link(master))
+    service.drop_in(UNIT.with_name("soon.conf"), "[Service]\nWatchdogSec=1\n")
+    service.machine.run("systemctl", "start", service.name)
+    follow(replica, service.port)
+    wait_until(lambda: is_up(replica))
+    full_resyncs, pid = info_of(master, "stats")["sync_full"], service.shows("MainPID")
+    service.machine.run("kill", "-STOP", pid)
+    wait_until(lambda: service.shows("MainPID") not in (pid, "0"), what="a new process")
+    wait_until(lambda: info_of(master, "stats")["sync_partial_ok"] == "1", what="the replica is back")
+    assert info_of(master, "stats")["sync_full"] == full_resyncs
 
 
 def test_a_wrong_configuration_ends_the_service_for_good(service: Service, nobody: int) -> None:
@@ -176,7 +208,6 @@ def test_passwords_and_keys_come_as_credentials(
     place = f"/run/credentials/{service.name}/listen-cert.pem"
     service.configure(service.link(master, f'listen_cert = "{place}"'))
     service.machine.run("systemctl", "start", service.name)
-    wait_until(lambda: "listening on" in service.said(), what="it listens")
     trusting = redis.Redis(port=service.port, ssl=True, ssl_ca_certs=str(made.ca), ssl_check_hostname=False)
     assert trusting.ping()
     assert service.asked("/v1/links") == 401
@@ -188,7 +219,6 @@ def test_a_configuration_that_only_root_reads(service: Service, servers: Servers
     service.configure(service.link(servers.start(any_server)))
     (service.machine.root / "etc/redis-tap/orders.toml").chmod(0o600)
     service.machine.run("systemctl", "start", service.name)
-    wait_until(lambda: "listening on" in service.said(), what="it listens")
 
 
 def test_watching_needs_no_more_than_to_capture(service: Service, servers: Servers, any_server: str) -> None:
