@@ -3,6 +3,7 @@
     terminal, stderr         the border that all text passes: nothing from outside acts as a command or as markup
     sentences                an event in words: plain text without a style
     lines                    `--ui log` and `--ui json`: one line per event
+    levels                   how much a line of the log deserves attention, in words or for journald
     key_ranking              groups of keys for the live view
     live, followed           the live view: what is kept of the tap, and of each replica
     picture                  what one frame of it shows: the record of a replica's row, and others

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from tap.bus import Inbox, Told
 from tap.console.figures import times
+from tap.console.levels import for_journal, is_journal, level, with_word
 from tap.console.sentences import is_in_vain, sentence
 from tap.console.stderr import say
 from tap.errors import words
@@ -146,12 +147,23 @@ def json_line(told: Told) -> str:
 
 
 def log_lines(out: TextIO) -> LineWriter:
-    return LineWriter(out, ConciseLog())
+    return LineWriter(out, ConciseLog(_leveled(out)))
 
 
 def trouble_lines(out: TextIO) -> LineWriter:
     """A writer of trouble with observers, and of no other events."""
-    return LineWriter(out, log_line, only=ObserverTrouble)
+    return LineWriter(out, _leveled(out), only=ObserverTrouble)
+
+
+def _leveled(out: TextIO) -> Callable[[Told], str | None]:
+    """As log_line(), with levels as the reader of this output wants them."""
+    mark = for_journal if is_journal(out) else with_word
+
+    def line(told: Told) -> str | None:
+        said = log_line(told)
+        return None if said is None else mark(level(told.event), said)
+
+    return line
 
 
 def log_line(told: Told) -> str | None:
@@ -184,7 +196,8 @@ class ConciseLog:
     the packets that a capture cut short, the first one of each connection is reported.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, line: Callable[[Told], str | None] = log_line) -> None:
+        self._line = line
         self._trying: dict[tuple[str, str], _Trying] = {}
         # The links, connections and sides with cut packets, and whether a gap has been left out since the stream began.
         self._cut: dict[tuple[str, int, Side], bool] = {}
@@ -197,7 +210,7 @@ class ConciseLog:
         if isinstance(event, StreamStarted) and self._cut.get((told.link, told.connection, Side.MASTER)):
             self._cut[told.link, told.connection, Side.MASTER] = False
             return None
-        line = log_line(told)
+        line = self._line(told)
         key = told.link, told.replica
         trying = self._trying.get(key)
         if isinstance(event, LinkOpened) and trying is not None and line is not None and len(self._opened) < MAX_TRYING:
@@ -232,4 +245,4 @@ class ConciseLog:
         if len(self._cut) >= MAX_TRYING:
             self._cut.clear()
         self._cut[place] = False
-        return f"{log_line(told)}; packets are cut short, and further ones are not reported one by one"
+        return f"{self._line(told)}; packets are cut short, and further ones are not reported one by one"

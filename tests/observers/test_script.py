@@ -608,7 +608,7 @@ def test_the_log_holds_the_traceback(script: Path, ui: str, where: str) -> None:
         said = one.end()
     out = "".join(one.lines) if where == "stdout" else said
     assert re.search(
-        r"^\S+ tap script alert.py: on_link_opened, line 2: ZeroDivisionError: division by zero\n"
+        r"^\S+ ERROR tap script alert.py: on_link_opened, line 2: ZeroDivisionError: division by zero\n"
         rf'  Traceback .*\n    File "{re.escape(str(script))}", line 2, in on_link_opened\n',
         out,
         re.MULTILINE,
