@@ -17,6 +17,9 @@ millisecond gives the links their turn in between (await asyncio.sleep(0)), and 
     health              /healthz, /readyz
     links               /v1/links
     fault_routes        /v1/faults
+    fault_reference     /v1/fault-kinds
+    samples, history    lag and throughput of the last half hour; /v1/history
+    page                the page at /: its files, in page/static, and what a browser may do with them
     event_stream        /v1/events: server-sent events
     waiting             /v1/wait
     resyncs             /v1/resyncs

@@ -7,7 +7,8 @@ each request passes these, in this order, before the application sees it:
               to resolve to 127.0.0.1 (DNS rebinding) sends that name. With a token any name passes: such a page has none.
     Origin    If a browser sends one, it has to be that of this API. CORS is not offered, but a page may send a request
               without asking first (a form, text/plain); it only cannot read the answer.
-    token     If REDIS_TAP_API_TOKEN is set, everything but OPEN needs it as a bearer, compared in constant time.
+    token     If REDIS_TAP_API_TOKEN is set, everything but OPEN needs it as a bearer, compared in constant time. For the
+              page a browser asks its user for a password (HTTP Basic), which is the token; any user name will do.
     method    With --read-only, only GET and HEAD, and what READERS lists.
     body      At most MAX_BODY bytes, within BODY_SECONDS, and MAX_BODIES in all requests together. It is read here as a
               whole; the application gets it in one piece. A request that is refused before its body was read is answered,
@@ -19,6 +20,7 @@ A refusal is {"error": sentence}.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hmac
 import ipaddress
@@ -37,6 +39,7 @@ OPEN = frozenset({"/healthz"})  # without a token
 READERS = frozenset({"/v1/wait"})  # that change nothing, although they are not GET
 SAFE = frozenset({"GET", "HEAD"})
 CLOSE = {"connection": "close"}
+BASIC = 'Basic realm="redis-tap: the token, as the password", charset="UTF-8"'
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]@/]*)(?::[0-9]{1,5})?")
 
 
@@ -76,7 +79,9 @@ class Access:
                 others = [one for one in scope["headers"] if one[0] != b"content-type"]
                 scope = {**scope, "headers": [*others, (b"content-type", JSON.encode())]}
         except Refusal as refusal:
-            extra = {"www-authenticate": "Bearer"} if refusal.status == 401 else {}
+            extra = (
+                {"www-authenticate": BASIC if _is_of_page(scope["path"]) else "Bearer"} if refusal.status == 401 else {}
+            )
             if has_body:
                 extra |= CLOSE
             await refused(refusal.status, refusal.sentence, extra)(scope, receive, send)
@@ -124,11 +129,13 @@ class Access:
         return True
 
     def _is_known(self, authorization: str) -> bool:
-        scheme, _, given = authorization.partition(" ")
+        scheme, _, said = authorization.partition(" ")
+        given = said.strip().encode("latin-1", "replace")
+        if scheme.lower() == "basic":
+            given = _password(given)
         assert self._token is not None
         # Also without a scheme, so that the time says nothing about it.
-        is_same = hmac.compare_digest(given.strip().encode("latin-1", "replace"), self._token)
-        return is_same and scheme.lower() == "bearer"
+        return hmac.compare_digest(given, self._token) and scheme.lower() in ("bearer", "basic")
 
     async def _with_body(self, headers: dict[str, str], receive: Receive) -> Receive:
         """Read the body. Returns a receive() with it in one piece. Raises Refusal if it is too large or too slow."""
@@ -166,6 +173,18 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return first.pop() if first else await receive()
 
     return again
+
+
+def _password(credentials: bytes) -> bytes:
+    """Of HTTP Basic (RFC 7617): the base64 of user:password. b"" if these are none."""
+    try:
+        return base64.b64decode(credentials, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
+
+
+def _is_of_page(path: str) -> bool:
+    return path == "/" or path.startswith("/page/")
 
 
 def _headers(scope: Scope) -> dict[str, str]:

@@ -79,6 +79,7 @@ class Api:
         if self.address.path:
             self._made = os.stat(self.address.path)
         self._server.serve(sockets)
+        self._shared.samples.start()
         self._announcement = Announcement(self.url, self._links)
 
     async def close(self, within: float) -> None:
@@ -86,6 +87,7 @@ class Api:
         if self._announcement is not None:
             self._announcement.withdraw()
         self._shared.end()
+        self._shared.samples.stop()
         await self._server.close(within)
         door.removed(self.address, self._made)
         self._made = None

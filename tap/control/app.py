@@ -15,7 +15,20 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from tap.control import event_stream, fault_routes, health, links, metrics_page, recordings, resyncs, statistics, waiting
+from tap.control import (
+    event_stream,
+    fault_reference,
+    fault_routes,
+    health,
+    history,
+    links,
+    metrics_page,
+    page,
+    recordings,
+    resyncs,
+    statistics,
+    waiting,
+)
 from tap.control.controlled import Controlled, Shared
 from tap.control.json_answers import ERRORS, JsonAnswer, Refusal, refused, status_of
 from tap.control.toxiproxy.toxiproxy_routes import Toxiproxy
@@ -30,8 +43,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     waiting.router,
     resyncs.router,
     statistics.router,
+    history.router,
     recordings.router,
     metrics_page.router,
+    fault_reference.router,
+    page.router,
 )
 
 log = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -11,6 +12,7 @@ import time
 import pytest
 
 from tap.control import access
+from tap.control.access import BASIC
 from tests.control.asking import Client, asked
 from tests.support import WITHIN
 
@@ -23,7 +25,7 @@ def test_without_the_token_all_but_healthz_is_refused() -> None:
         stranger = tap.another()
         for path in ROUTES:
             reply = stranger.get(path)
-            assert (reply.status, reply.headers["www-authenticate"]) == (401, "Bearer")
+            assert (reply.status, reply.headers["www-authenticate"]) == (401, BASIC if path == "/" else "Bearer")
             assert "REDIS_TAP_API_TOKEN" in reply.error
         assert stranger.post("/v1/links").status == 401
         assert stranger.get("/healthz").json == {"status": "ok"}
@@ -32,6 +34,23 @@ def test_without_the_token_all_but_healthz_is_refused() -> None:
             assert stranger.get("/v1/links", Authorization=wrong).status == 401
         assert tap.client.get("/v1/links").status == 200
         assert tap.client.get("/v1/links", Authorization=f"bearer {SECRET}", Host="tap.internal").status == 200
+        stranger.close()
+
+
+def test_the_token_may_be_the_password_that_a_browser_asks_for() -> None:
+    with asked(token=SECRET) as tap:
+        stranger = tap.another()
+        for said, status in (
+            (f"anyone:{SECRET}", 200),
+            (f":{SECRET}", 200),
+            (SECRET, 401),
+            (f"{SECRET}:", 401),
+            (f":{SECRET}x", 401),
+        ):
+            authorization = f"Basic {base64.b64encode(said.encode()).decode()}"
+            assert stranger.get("/", Authorization=authorization).status == status
+            assert stranger.get("/v1/links", Authorization=authorization).status == status
+        assert stranger.get("/", Authorization="Basic no base64!").status == 401
         stranger.close()
 
 
