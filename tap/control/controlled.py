@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -59,11 +59,17 @@ class Controlled(Protocol):
 
 @dataclass
 class Streams:
-    """Figures of the event streams. dropped: clients. lost: events that clients missed because they read too slowly."""
+    """Figures of the event streams, and what they share.
+
+    opened: so far. dropped: clients. lost: events that clients missed because they read too slowly. rendered: the lines
+    of the last events, by number.
+    """
 
     open: int = 0
+    opened: int = 0
     dropped: int = 0
     lost: int = 0
+    rendered: dict[int, str] = field(default_factory=dict)
 
 
 class Shared:

@@ -13,6 +13,10 @@ through a queue: for a client that names them, of HIGH_VOLUME events and HIGH_VO
     event: lost
     data: {"count": 812}   events of all kinds and links that this client missed here; null: this is another tap
 
+What many streams cost the links. Each event is rendered once for all of them. And they do not send at the same moment,
+which would keep the event loop from the links for 2 ms with twenty of them: after an event each waits for a few
+milliseconds of its own, and then sends in one piece what has come by then.
+
 A client hears its ID again once it has heard all that was kept, and every PULSE_SECONDS in which nothing happens for it.
 EventSource does not report that.
 """
@@ -42,9 +46,13 @@ router = APIRouter(prefix="/v1/events", tags=["events"])
 
 MOST_STREAMS = 128
 BATCH = 50  # events between two turns of the links
+PAUSE_SECONDS = 0.01  # from an event to the first stream that sends it
+STAGGER_SECONDS = 0.002  # from one stream to the next
+STAGGERED = 25  # streams, after which they share their moments
 PULSE_SECONDS = 15.0
 STALL_SECONDS = 30.0
 RETRY_MILLISECONDS = 1000  # after which EventSource comes back
+RENDERED = 100  # events, for streams that send them at nearly the same time
 HIGH_VOLUME = 1000
 HIGH_VOLUME_BYTES = 2**20
 
@@ -98,10 +106,12 @@ class EventStream(Response):
         self._wake = asyncio.Event()
         self._high_volume: deque[tuple[Told, int]] = deque()
         self._bytes = 0
+        self._pause = PAUSE_SECONDS + shared.streams.opened % STAGGERED * STAGGER_SECONDS
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         streams = self._shared.streams
         streams.open += 1
+        streams.opened += 1
         left = asyncio.create_task(_disconnected(receive), name="event stream: client")
         left.add_done_callback(lambda _: self._wake.set())
         unsubscribe = self._shared.tap.bus.subscribe(
@@ -128,6 +138,7 @@ class EventStream(Response):
                 try:
                     async with asyncio.timeout(PULSE_SECONDS):
                         await self._wake.wait()
+                        await asyncio.sleep(self._pause)
                 except TimeoutError:
                     await self._send(send, self._pulse())
             if not left.done():
@@ -170,14 +181,23 @@ class EventStream(Response):
         news = self._kept.since(self._next, BATCH)
         queued = [self._high_volume.popleft() for _ in range(min(BATCH, len(self._high_volume)))]
         self._bytes -= sum(size for _, size in queued)
-        found = [(told, f"id: {event_id(self._shared.run, number + 1)}\n") for number, told in news if self._wanted(told)]
-        found += [(told, "") for told, _ in queued]
+        found: list[tuple[Told, int | None]] = [(told, number) for number, told in news if self._wanted(told)]
+        found += [(told, None) for told, _ in queued]
         if queued:
             found.sort(key=lambda one: one[0].time)
         if news:
             self._next = news[-1][0] + 1
-        for told, named in found:
-            yield f"{named}event: {told.event.kind}\n{_data(json_line(told.as_dict()))}"
+        for told, number in found:
+            yield _lines(told) if number is None else self._rendered(told, number)
+
+    def _rendered(self, told: Told, number: int) -> str:
+        """The lines of a kept event, as rendered for the first stream that sends it."""
+        rendered = self._shared.streams.rendered
+        if number not in rendered:
+            if len(rendered) >= RENDERED:
+                rendered.clear()
+            rendered[number] = f"id: {event_id(self._shared.run, number + 1)}\n{_lines(told)}"
+        return rendered[number]
 
     def _pulse(self) -> str:
         return f"id: {event_id(self._shared.run, self._next)}\n\n"
@@ -202,6 +222,10 @@ async def _disconnected(receive: Receive) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         while (await receive())["type"] != "http.disconnect":
             pass
+
+
+def _lines(told: Told) -> str:
+    return f"event: {told.event.kind}\n{_data(json_line(told.as_dict()))}"
 
 
 def _data(line: str) -> str:
