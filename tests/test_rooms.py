@@ -371,6 +371,7 @@ def test_the_guide_names_each_room_and_each_module_beside_them() -> None:
 # A module whose tests are not in a file of its name, and the file where they are: it is a part of what that one is
 # about, or a few lines of types that are used there.
 TESTED_ELSEWHERE = {
+    "control/link_samples.py": "control/test_link_history.py",
     "cli/plain.py": "cli/test_cli.py",
     "console/control_tables.py": "cli/test_ctl.py",
     "control/announcement.py": "cli/test_ctl.py",

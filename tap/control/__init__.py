@@ -21,7 +21,7 @@ the thread holds the interpreter's lock where the loop would be busy. With fewer
     links               /v1/links
     fault_routes        /v1/faults
     fault_reference     /v1/fault-kinds
-    samples, history    lag and throughput of the last half hour; /v1/history
+    link_samples, link_history    lag and throughput of the last half hour; /v1/history
     page                the page at /: its files, in page/static, and what a browser may do with them
     event_stream        /v1/events: server-sent events
     waiting             /v1/wait

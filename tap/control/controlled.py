@@ -16,7 +16,7 @@ from tap.config import Config, LinkConfig
 from tap.config.config import Redact
 from tap.control.event_ids import event_id
 from tap.control.ledger import Ledger
-from tap.control.samples import Samples
+from tap.control.link_samples import LinkSamples
 from tap.faults.plan import Plan
 from tap.kept_events import KeptEvents
 from tap.recorder.recorder import Recorder
@@ -86,7 +86,7 @@ class Shared:
         self.streams = Streams()
         self.waits = 0
         self.ledger = Ledger()
-        self.samples = Samples(tap.status)
+        self.samples = LinkSamples(tap.status)
         self._on_end: list[Callable[[], object]] = []
 
     def on_end(self, call: Callable[[], object]) -> Callable[[], None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tap.control.history import HistoryAnswer
-from tap.control.samples import CONNECTIONS, KEPT, LINKS, Sample, Samples
+from tap.control.link_history import HistoryAnswer
+from tap.control.link_samples import CONNECTIONS, KEPT, LINKS, LinkSample, LinkSamples
 from tap.replication.phase import Phase
 from tap.status import ConnectionStatus, LinkStatus, Status
 from tap.url import Address
@@ -22,8 +22,8 @@ def at(time: float, *connections: ConnectionStatus, name: str = "main") -> Statu
     return Status(time, (LinkStatus(name, Address("127.0.0.1", 1), None, connections),))
 
 
-def taken(*moments: Status) -> dict[str, list[Sample]]:
-    samples = Samples(lambda most: moments[0])
+def taken(*moments: Status) -> dict[str, list[LinkSample]]:
+    samples = LinkSamples(lambda most: moments[0])
     for one in moments:
         samples.take(one)
     return {name: list(found) for name, found in samples.links.items()}
@@ -32,11 +32,14 @@ def taken(*moments: Status) -> dict[str, list[Sample]]:
 def test_the_lag_is_the_worst_and_the_rate_that_of_all() -> None:
     first = at(100.0, connection(1, 5, 1000), connection(2, 7, 10), connection(3, None, 0))
     second = at(102.0, connection(1, 3, 3000), connection(2, None, 10), connection(4, None, 500))
-    assert taken(first, second)["main"] == [Sample(100.0, 7, None), Sample(102.0, 3, 1250.0)]
+    assert taken(first, second)["main"] == [LinkSample(100.0, 7, None), LinkSample(102.0, 3, 1250.0)]
 
 
 def test_without_a_lag_that_is_known_it_is_null() -> None:
-    assert taken(at(1.0), at(2.0, connection(1, None, 0)))["main"] == [Sample(1.0, None, None), Sample(2.0, None, 0.0)]
+    assert taken(at(1.0), at(2.0, connection(1, None, 0)))["main"] == [
+        LinkSample(1.0, None, None),
+        LinkSample(2.0, None, 0.0),
+    ]
 
 
 def test_a_clock_that_goes_back_gives_no_rate() -> None:
@@ -56,7 +59,7 @@ def test_it_is_answered_for_a_real_pair(servers: Servers, any_server: str) -> No
         follow(replica, tap.thread.port)
         client(master).set("key", "v" * 100_000)
 
-        def samples() -> list[Sample]:
+        def samples() -> list[LinkSample]:
             return HistoryAnswer.model_validate(tap.client.get("/v1/history").json).links["main"]
 
         wait_until(lambda: [one for one in samples() if one.lag is not None and one.rate])

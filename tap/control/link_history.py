@@ -9,14 +9,14 @@ from pydantic import BaseModel, Field
 
 from tap.control.controlled import Sharing
 from tap.control.json_answers import JsonAnswer
-from tap.control.samples import CONNECTIONS, INTERVAL, Sample
+from tap.control.link_samples import CONNECTIONS, INTERVAL, LinkSample
 
 router = APIRouter(prefix="/v1/history", tags=["statistics"])
 
 
 class HistoryAnswer(BaseModel):
     interval: float = Field(description="Seconds between two samples")
-    links: dict[str, list[Sample]] = Field(
+    links: dict[str, list[LinkSample]] = Field(
         description="By link, oldest first: seconds since the epoch; the lag in bytes of the replica that lags most, "
         f"null if none is known; bytes per second from the master. Of the first {CONNECTIONS} connections of each link"
     )

@@ -19,7 +19,7 @@ CONNECTIONS = 20
 LINKS = 100  # as many have samples: 3 MB
 
 
-class Sample(NamedTuple):
+class LinkSample(NamedTuple):
     """time: seconds since the epoch. lag: bytes of the replica that lags most; None if none is known. rate: bytes per
     second from the master; None at first.
     """
@@ -29,11 +29,11 @@ class Sample(NamedTuple):
     rate: float | None
 
 
-class Samples:
+class LinkSamples:
     """links: the samples of each link, oldest first."""
 
     def __init__(self, status: Callable[[int], Status]) -> None:
-        self.links: dict[str, deque[Sample]] = {}
+        self.links: dict[str, deque[LinkSample]] = {}
         self._status = status
         self._bytes: dict[str, dict[int, int]] = {}  # by link and connection, at the last sample
         self._last = 0.0
@@ -65,4 +65,4 @@ class Samples:
         if before is not None and elapsed > 0:
             rate = sum(count - before.get(number, 0) for number, count in counts.items()) / elapsed
         self._bytes[link.name] = counts
-        self.links.setdefault(link.name, deque(maxlen=KEPT)).append(Sample(now, max(lags, default=None), rate))
+        self.links.setdefault(link.name, deque(maxlen=KEPT)).append(LinkSample(now, max(lags, default=None), rate))
