@@ -102,7 +102,8 @@ def test_a_command_of_the_pages_is_accepted(line: str, tmp_path: Path, monkeypat
     if words[1] == "ctl":
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
         monkeypatch.setattr("tap.control.announcement.SERVICES", tmp_path)
-        with asked(record_to=tmp_path / "today.pcapng") as tap:
+        records: dict[str, Any] = {} if "start" in words else {"record_to": tmp_path / "now.pcapng"}
+        with asked(**records) as tap:
             tap.client.post("/v1/faults", {"spec": "delay 20ms name=slow"})
             if words[2] == "events":
                 words.remove("--follow")

@@ -195,23 +195,42 @@ def events(
 @ctl.command(cls=PlainCommand)
 def record(
     context: typer.Context,
-    do: Annotated[Literal["show", "mark", "rotate"], typer.Argument(help="What to do with the recording.")] = "show",
-    note: Annotated[
-        list[str] | None, typer.Argument(metavar="NOTE", help="What a mark says: a packet comment and an event.")
+    do: Annotated[
+        Literal["show", "start", "stop", "mark", "rotate"], typer.Argument(help="What to do with the recording.")
+    ] = "show",
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME|NOTE",
+            help="start: the name of a new file, such as today.pcapng, in the tap's directory for recordings. mark: what "
+            "the mark says.",
+        ),
+    ] = None,
+    without_rdb: Annotated[bool, typer.Option("--without-rdb", help="start: leave the RDBs out.")] = False,
+    redact: Annotated[
+        list[str] | None, typer.Option("--redact", metavar="keys|values", help="start: replace these; may be repeated.")
     ] = None,
     api: Api = None,
     as_json: Json = False,
 ) -> None:
-    """Show the recording, put a mark into it, or begin its next file."""
-    if (do == "mark") != bool(note):
-        raise ConfigError("write: record mark NOTE" if do == "mark" else f"record {do} takes no note")
+    """Show the recording; start, stop or mark one; begin its next file."""
+    words = " ".join(what or ())
+    if (do in _NEEDS) != bool(words):
+        raise ConfigError(f"write: record {do} {_NEEDS[do]}" if do in _NEEDS else f"record {do} takes nothing more")
     with _client(context, api) as client:
         if do == "show":
-            found = client.ask("GET", "/v1/recordings").said
+            found = client.ask("GET", "/v1/recordings").said["recordings"]
+        elif do == "start":
+            new = {"name": words, "without_rdb": without_rdb, "redact": redact or []}
+            found = [client.ask("POST", "/v1/recordings", new).said]
+        elif do == "stop":
+            found = [client.ask("DELETE", "/v1/recordings").said]
         else:
-            body = {"note": " ".join(note)} if note else None
-            found = {"recordings": [client.ask("POST", f"/v1/recordings/{do}", body).said]}
-    _show(found, as_json, control_tables.recordings)
+            found = [client.ask("POST", f"/v1/recordings/{do}", {"note": words} if words else None).said]
+    _show({"recordings": found}, as_json, control_tables.recordings)
+
+
+_NEEDS = {"start": "NAME.pcapng", "mark": "NOTE"}
 
 
 def _is_reached(place: str, end: str) -> bool:

@@ -249,6 +249,17 @@ def test_a_recording_is_shown_marked_and_rotated(tmp_path: Path) -> None:
         assert tap.thread.tap.recorder is not None
 
 
+def test_a_recording_is_started_and_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Asked) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "record start NAME.pcapng" in ctl("record", "start", code=2)
+    assert "one.pcapng" in ctl("record", "start", "one.pcapng", "--without-rdb", "--redact", "values")
+    assert "already" in ctl("record", "start", "two.pcapng", code=2)
+    assert "one.pcapng" in ctl("record", "stop")
+    assert (tmp_path / "one.pcapng").stat().st_size
+    assert "nothing is being recorded" in ctl("record")
+    assert "takes nothing more" in ctl("record", "stop", "now", code=2)
+
+
 def test_without_a_recording_it_says_how_to_start_one(running: Asked) -> None:
     assert "nothing is being recorded" in ctl("record")
-    assert "start the tap with -w" in ctl("record", "mark", "a", code=2)
+    assert "nothing is being recorded" in ctl("record", "mark", "a", code=2)
