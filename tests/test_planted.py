@@ -665,7 +665,7 @@ OUTPUTS: dict[str, tuple[Callable[[Files, Server], Iterator[list[Any]]], Check, 
 }
 # Choices that change no output, and those that need a terminal: the tests of views above cover them.
 NO_OUTPUT = re.compile(
-    r"(run|attach|watch) --(sync|announce) \w+|(run|replay|attach|watch) --ui (live|auto)|attach --ui \w+"
+    r"(run|attach|watch) --(sync|announce|statsd-tags) \w+|(run|replay|attach|watch) --ui (live|auto)|attach --ui \w+"
 )
 # demo: on servers of its own, its lines are those of test_the_demo_is_shown_without_harm.
 # detach: it prints addresses, of a state file that says them.
