@@ -31,6 +31,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from tap.control.json_answers import JSON, refused
+from tap.relay.sockets import tune
 
 MAX_CONNECTIONS = 256
 ACCEPTED_AT_ONCE = 4
@@ -182,6 +183,9 @@ class ApiServer:
                 self._pause(sock)
                 return
             accepted.setblocking(False)
+            # asyncio does this only for sockets with a protocol number, and these have 0. An answer is two writes, so its
+            # body would wait for the ACK of its head, which a client may delay by 40 ms.
+            tune(accepted)
             if len(self._open) >= self._most:
                 self._make_room()
             if len(self._open) >= self._most:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import resource
 import socket
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from tap.control import server
+from tap.control.server import Exchange
 from tests.control.asking import asked
 from tests.support import WITHIN, wait_until
 
@@ -80,6 +82,20 @@ def test_pipelined_requests_are_answered_in_order() -> None:
             more = sock.recv(10_000)
             assert more
             said += more
+
+
+def test_an_answer_waits_for_no_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = []
+
+    def made(exchange: Exchange, transport: asyncio.Transport) -> None:
+        accepted.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        before(exchange, transport)
+
+    before = Exchange.connection_made
+    monkeypatch.setattr(Exchange, "connection_made", made)
+    with asked() as tap:
+        assert tap.client.get("/healthz").status == 200
+    assert accepted == [1]
 
 
 def test_a_tap_ends_within_a_second_whatever_its_clients_do() -> None:
