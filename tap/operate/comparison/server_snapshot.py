@@ -21,6 +21,8 @@ from tap.url import Url
 
 SILENT_SECONDS = 90.0  # for which a server that sends an RDB may say nothing; its own repl-timeout is 60 if not set
 READ = 2**20
+FEW = 2**17  # bytes; after a reading of less the next one waits
+GATHER_SECONDS = 0.004
 SHOWN = 200  # bytes of a server's line in a message
 
 
@@ -56,13 +58,26 @@ async def _sync(job: Job, client: Client, digest: Digest, report: Report) -> int
             raise EnvironmentFailure(_refused(job.name, header))
         total = None if header.startswith(b"$EOF:") else int(header[1:])
         while not parser.finished and parser.problem is None:
-            chunk = await asyncio.wait_for(reader.read(READ), SILENT_SECONDS)
+            async with asyncio.timeout(SILENT_SECONDS):
+                chunk = await reader.read(READ)
             if not chunk:
                 raise EOFError
             read += parser.feed(chunk)
             report(read, total, digest.keys)
+            if len(chunk) < FEW and not parser.finished:
+                await _gather(writer.transport)
     check(parser, job.name)
     return read
+
+
+async def _gather(transport: asyncio.WriteTransport) -> None:
+    """Let bytes gather in the kernel. A diskless master sends 16 KB at a time, and waking up for each takes as much
+    processor time as its keys do.
+    """
+    assert isinstance(transport, asyncio.Transport)
+    transport.pause_reading()
+    await asyncio.sleep(GATHER_SECONDS)
+    transport.resume_reading()
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

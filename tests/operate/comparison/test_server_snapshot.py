@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tap.errors import EnvironmentFailure
+from tap.operate.comparison import server_snapshot
 from tap.operate.comparison.job import Filter, Job, SideSnapshot
 from tap.operate.comparison.side_snapshot import take
 from tap.servers.client import Client
 from tap.servers.embedded import LOOPBACK
 from tap.url import Url
 from tests.operate.comparison.digesting import KEY
+from tests.rdb import make
 from tests.support import Servers, client
+
+PIECE_SECONDS = 0.0005  # after each piece of an answer
 
 
 def taken(place: Url, directory: Path, **more: object) -> SideSnapshot:
@@ -89,8 +94,8 @@ def test_a_server_that_breaks_off_is_an_error(answer: bytes, words: str, tmp_pat
         thread.join()
 
 
-def _answer(listening: socket.socket, answer: bytes) -> None:
-    """Say OK to whatever comes before PSYNC."""
+def _answer(listening: socket.socket, *answer: bytes) -> None:
+    """Say OK to whatever comes before PSYNC, then the answer in its pieces."""
     connection, _ = listening.accept()
     with connection:
         seen = b""
@@ -100,7 +105,30 @@ def _answer(listening: socket.socket, answer: bytes) -> None:
                 return
             if b"PSYNC" not in seen:
                 connection.sendall(b"+OK\r\n" * max(1, seen.count(b"*") or seen.count(b"\r\n")))
-        connection.sendall(answer)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in answer:
+            connection.sendall(piece)
+            time.sleep(PIECE_SECONDS)
+
+
+def test_what_comes_in_small_pieces_is_read_in_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_snapshot, "GATHER_SECONDS", 0.2)
+    pieces = [make.key(0, make.string(b"k%d" % number), make.string(b"v" * 16_000)) for number in range(50)]
+    data = make.rdb(12, *pieces)
+    answer = [
+        b"+FULLRESYNC " + b"0" * 40 + b" 0\r\n$%d\r\n" % len(data),
+        *(data[at : at + 16_000] for at in range(0, len(data), 16_000)),
+    ]
+    readings: list[int] = []
+    with socket.create_server((LOOPBACK, 0)) as listening:
+        thread = threading.Thread(target=_answer, args=(listening, *answer))
+        thread.start()
+        job = Job("it", Url.parse(f"127.0.0.1:{listening.getsockname()[1]}"), tmp_path, KEY)
+        done = take(job, lambda read, total, keys: readings.append(read))
+        thread.join()
+    assert done.keys == len(pieces)
+    assert readings[-1] == len(data)
+    assert len(readings) < len(answer) / 2
 
 
 def test_a_scan_that_does_not_end_is_an_error(
