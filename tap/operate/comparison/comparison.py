@@ -2,6 +2,9 @@
 
 Memory does not depend on the size of the data; some 80 bytes of disk for each key do. Only counting the elements that
 differ holds values, of as many elements as details.py says.
+
+What talks to servers is imported where it is first needed: redis-py takes 0.15 s of a processor to import, and that would
+delay the servers' snapshots. Where nothing differs, this process never needs it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tap.capture.content import Damaged
 from tap.errors import ConfigError, EnvironmentFailure, words
@@ -23,17 +27,16 @@ from tap.operate.comparison import reader_processes
 from tap.operate.comparison.data_sets import AppendOnly, DataSet, Live, RdbFile, Recorded, chunks_of, parse
 from tap.operate.comparison.details import Elements, counted
 from tap.operate.comparison.difference import HOWS, Difference, DiffRules, Found, How, Key, differences
-from tap.operate.comparison.dumped import Dumps, read
 from tap.operate.comparison.job import Filter, Job, SideSnapshot
 from tap.operate.comparison.reader_processes import Progress
-from tap.operate.comparison.second_look import Looked, SecondLook
 from tap.operate.comparison.spill import Spilled, unmatched
 from tap.rdb.handler import HandlerReader
 from tap.rdb.parser import Parser
 from tap.recording.moments import text
-from tap.servers.client import Client
-from tap.servers.failures import FAILURES, said_by
 from tap.url import Url
+
+if TYPE_CHECKING:
+    from tap.operate.comparison.second_look import Looked
 
 CLOSE_MS = 1000
 HELD = 1000  # differences that are held until the end: sorted, and with the number of elements that differ
@@ -171,6 +174,7 @@ class _Comparison:
             return self._run(advance, restored)
 
     def _run(self, advance: Advance, restored: contextlib.ExitStack) -> Compared:
+        restoring = any(isinstance(source, AppendOnly | Recorded) for source in self._sources.values())
         for source in self._sources.values():
             if isinstance(source, Live):
                 if source.url.db is not None:
@@ -178,7 +182,8 @@ class _Comparison:
                         f"{source.url.address}: a server is compared as a whole; --db {source.url.db} in place of the db "
                         "in its URL compares this db of both sides"
                     )
-                Client(source.url)  # refuses options that it does not know, before anything is started
+                if restoring:
+                    _check(source.url)
         for side, source in self._sources.items():
             if isinstance(source, AppendOnly | Recorded):
                 self._restore(side, source, restored, advance)
@@ -192,7 +197,9 @@ class _Comparison:
         found = chain.from_iterable(differences(*records, self._rules) for records in unmatched(mine, theirs))
         live = [source.url for source in self._sources.values() if isinstance(source, Live)]
         if len(live) == len(jobs):
-            asyncio.run(self._look_again(live[0], live[1], found))
+            first = next(found, None)
+            if first is not None:
+                asyncio.run(self._look_again(live[0], live[1], chain((first,), found)))
         else:
             for one in found:
                 self._expired += one.expired
@@ -286,6 +293,10 @@ class _Comparison:
             self._found(difference)
 
     async def _look_again(self, a: Url, b: Url, found: Iterator[Found]) -> None:
+        from tap.operate.comparison.second_look import SecondLook
+        from tap.servers.client import Client
+        from tap.servers.failures import FAILURES, said_by
+
         async with Client(a) as one, Client(b) as other:
             try:
                 async with SecondLook(one, other, self._key, self._rules) as second:
@@ -342,6 +353,13 @@ class _Comparison:
                 )
 
 
+def _check(url: Url) -> None:
+    """Refuse options that a client does not know before a server is started that loads the other side."""
+    from tap.servers.client import Client
+
+    Client(url)
+
+
 def _named(source: RdbFile | AppendOnly | Recorded) -> str:
     moment = source.moment if isinstance(source, Recorded) else None
     return f"{source.path}" if moment is None else f"{source.path}@{text(moment)}"
@@ -358,6 +376,10 @@ def _read_file(path: Path, reader: HandlerReader) -> None:
 
 async def _read_values(url: Url, wanted: Collection[Key], reader: HandlerReader) -> None:
     """Those of a server of our own, where they do not change."""
+    from tap.operate.comparison.dumped import Dumps, read
+    from tap.servers.client import Client
+    from tap.servers.failures import FAILURES
+
     async with Client(url) as client:
         with contextlib.suppress(*FAILURES):  # the number of elements stays unknown
             async with Dumps(client) as dumps:

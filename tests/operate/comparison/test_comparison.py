@@ -15,7 +15,7 @@ from tap.operate import Compared, Difference
 from tap.operate.comparison import comparison
 from tap.operate.comparison.reader_processes import Progress
 from tests.rdb import make
-from tests.support import FIXTURES, ROOT, thinned
+from tests.support import FIXTURES, ROOT, Servers, thinned
 
 S = make.string
 
@@ -149,6 +149,20 @@ def test_a_side_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path, mo
     monkeypatch.setattr("tap.operate.comparison.reader_processes.BEGIN", "import sys; sys.exit(7)")
     with pytest.raises(EnvironmentFailure, match=r"the process that reads it has ended \(7\)"):
         compared(a, a)
+
+
+EQUAL = """
+import sys
+from tap.operate.comparison.comparison import diff
+assert diff(*sys.argv[1:]).equal
+print("redis" in sys.modules)
+"""
+
+
+def test_servers_make_their_snapshots_before_this_process_imports_a_client(servers: Servers) -> None:
+    urls = [servers.start("redis-7.0", "repl-diskless-sync-delay", "0").url for _ in "ab"]
+    done = subprocess.run([sys.executable, "-c", EQUAL, *urls], capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr
 
 
 def large(path: Path, keys: int) -> Path:
