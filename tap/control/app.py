@@ -71,7 +71,7 @@ def make_app(tap: Controlled) -> FastAPI:
     app.state.metrics_page = metrics_page.MetricsPage(tap)
     for router in ROUTERS:
         app.include_router(router)
-    app.router.routes.append(Toxiproxy(tap))
+    app.router.routes.insert(0, Toxiproxy(tap))  # it looks at the first part of a path only
     app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(TapError, _tap_error)
     app.add_exception_handler(RequestValidationError, _malformed)
