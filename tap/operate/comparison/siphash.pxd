@@ -1,3 +1,13 @@
+cimport cython
+
+cdef extern from *:
+    """
+    #define SIPHASH_MASK 0xFFFFFFFFFFFFFFFFULL
+    """
+    const unsigned long long MASK "SIPHASH_MASK"
+
+
+@cython.final
 cdef class SipHash:
     cdef unsigned long long begin0
     cdef unsigned long long begin1

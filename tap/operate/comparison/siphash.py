@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import cython
 
-MASK = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
+if not cython.compiled:
+    MASK = 0xFFFFFFFFFFFFFFFF
+
 DIGITS = cython.declare(cython.int, 24)  # more than a 64-bit number has
 
 
