@@ -14,6 +14,7 @@ interpreter's lock where the loop would be busy.
     server              accepts HTTP connections, limits them, and ends them with the tap
     door                the socket to listen on: TCP on this machine, elsewhere with a token, or a Unix socket
     access              who may ask what: token, Host and Origin, --read-only, the size of a body
+    request_pace        how many requests are answered in a second
     app                 the FastAPI application: the groups of routes, errors as JSON
     controlled          what this room may ask of a tap, and what all routes share
     json_answers        JSON and errors as this API writes them

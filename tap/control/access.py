@@ -14,7 +14,7 @@ each request passes these, in this order, before the application sees it:
               whole; the application gets it in one piece. A request that is refused before its body was read is answered,
               and its connection closed.
 
-A refusal is {"error": sentence}.
+A refusal is {"error": sentence}. Before all that a request waits for its turn: see request_pace.py.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tap.control.json_answers import JSON, Refusal, refused
+from tap.control.request_pace import RequestPace
 
 MAX_BODY = 2**20
 MAX_BODIES = 16 * 2**20
@@ -67,8 +68,10 @@ class Access:
         self._is_unix = is_unix
         self._place = place
         self._waiting = 0  # bytes of bodies
+        self._pace = RequestPace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._pace.turn()
         headers = _headers(scope)
         has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         try:
