@@ -35,7 +35,7 @@ class RequestPace:
 
     def _take(self, now: float) -> bool:
         earliest = max(self._next, now)
-        if earliest + self._interval - now > self._burst * self._interval:
+        if earliest - now > (self._burst - 1) * self._interval:  # exactly 0 where nothing has gone before
             return False
         self._next = earliest + self._interval
         return True
