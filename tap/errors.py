@@ -66,8 +66,13 @@ def expected(said: str) -> str:
     return re.sub(r"Input should be less than or equal to (\S+)", r"\1 or less is expected", said)
 
 
+LONGEST_WORD = 100  # characters; to compare longer ones takes time, and none is a misspelt name
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """ " Did you mean ...?", or "" if nothing known is similar."""
+    if len(word) > LONGEST_WORD:
+        return ""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from tap.control.controlled import TheTap
 from tap.control.json_answers import NOT_FOUND, JsonAnswer, Refusal
@@ -20,12 +20,14 @@ EXAMPLES: Any = [
     {"kind": "delay", "time": "200ms", "from": "master", "name": "slow"},
 ]
 
+Value = Annotated[str, StringConstraints(max_length=1000)]
+
 
 class NewFault(BaseModel):
     """A fault to arm: `spec`, as on the command line, or `kind` and its parameters, each by its name in a spec."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"examples": EXAMPLES})
-    __pydantic_extra__: dict[str, str | int | float | StrictBool] = Field(init=False)
+    __pydantic_extra__: dict[str, Value | int | float | StrictBool] = Field(init=False)
 
     spec: str | None = Field(None, max_length=4000, description="As of --fault: 'cut at=rdb:50%'")
     kind: str | None = Field(None, max_length=100, description="cut, delay and so on; see `redis-tap faults`")

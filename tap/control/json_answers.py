@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError, TapError
 
 JSON = "application/json"
+LONGEST_SENTENCE = 4000  # characters of an error, which may quote the request
 
 
 class ErrorAnswer(BaseModel):
@@ -40,7 +41,15 @@ class JsonAnswer(JSONResponse):
 
 
 def refused(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JsonAnswer:
-    return JsonAnswer({"error": sentence}, status, dict(headers or {}))
+    return JsonAnswer({"error": shortened(sentence)}, status, dict(headers or {}))
+
+
+def shortened(sentence: str) -> str:
+    """The sentence of an error, without its middle if that is longer than anyone reads."""
+    if len(sentence) <= LONGEST_SENTENCE:
+        return sentence
+    half = LONGEST_SENTENCE // 2
+    return f"{sentence[:half]} ... {sentence[-half:]}"
 
 
 def status_of(error: TapError) -> int:

@@ -236,7 +236,12 @@ def _made(exchange: Exchange) -> Exchange:
 
 def most_connections() -> int:
     """How many connections are open at once: the links need files, too."""
+    return share_of_files(MAX_CONNECTIONS)
+
+
+def share_of_files(most: int) -> int:
+    """The lesser of *most* and one part in FILES_SHARE of the files that this process may open."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    return max(1, min(MAX_CONNECTIONS, limit // FILES_SHARE))
+        return most
+    return max(1, min(most, limit // FILES_SHARE))

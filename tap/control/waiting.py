@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from tap.bus import COUNTLESS, Told
 from tap.conditions import check, matches
@@ -24,7 +24,11 @@ router = APIRouter(prefix="/v1/wait", tags=["events"])
 MOST_SECONDS = 3600.0
 MOST_WAITS = 128
 SHOWN = 10  # events that happened instead
+LONGEST_TEXT = 200  # characters; a glob is compiled in the loop that carries the links
+MOST_CONDITIONS = 20
 EXAMPLES: Any = [{"event": "full_resync", "where": {"reason.code": "offset_*"}, "within": "10s"}]
+
+Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
 
 
 class Wait(BaseModel):
@@ -32,12 +36,14 @@ class Wait(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": EXAMPLES})
 
-    event: str | list[str] = Field(description="The kind, or several: full_resync", max_length=100)
-    where: dict[str, StrictBool | int | float | str] = Field(
-        {}, description="Required values of its fields, text as a glob: {'reason.code': 'offset_*'}", max_length=100
+    event: Text | list[Text] = Field(description="The kind, or several: full_resync", max_length=100)
+    where: dict[Text, StrictBool | int | float | Text] = Field(
+        {},
+        description="Required values of its fields, text as a glob: {'reason.code': 'offset_*'}",
+        max_length=MOST_CONDITIONS,
     )
-    link: str | None = Field(None, description="Only of this link")
-    within: float | str = Field(10.0, description="Seconds, or text with a unit: 500ms")
+    link: str | None = Field(None, description="Only of this link", max_length=300)
+    within: float | Text = Field(10.0, description="Seconds, or text with a unit: 500ms")
     after: str | None = Field(
         None,
         max_length=100,

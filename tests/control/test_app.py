@@ -6,6 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from fastapi.routing import APIRoute
 from tap import Config, Tap
 from tap.control import app as app_module
 from tap.control.app import make_app
+from tap.control.json_answers import shortened
 from tap.errors import EnvironmentFailure
 from tests.control.asking import NOWHERE, asked
 from tests.support import ROOT
@@ -106,3 +108,50 @@ def test_a_tap_without_an_api_imports_nothing_for_one() -> None:
 
 def test_the_whole_description_is_json(described: dict[str, Any]) -> None:
     assert json.loads(json.dumps(described)) == described
+
+
+ENORMOUS = [text * 300_000 for text in ("x", "*a", "[a]")]  # 900 KB at most: a body with one of them is not too large
+
+
+# A request for each place where a client may write text.
+WITH_TEXT: list[tuple[str, Any]] = [
+    ("/v1/wait", {"event": "TEXT"}),
+    ("/v1/wait", {"event": ["listening", "TEXT"]}),
+    ("/v1/wait", {"event": "listening", "where": {"TEXT": 1}, "after": "start"}),
+    ("/v1/wait", {"event": "listening", "where": {"address": "TEXT"}, "after": "start", "within": 0}),
+    ("/v1/wait", {"event": "listening", "link": "TEXT"}),
+    ("/v1/wait", {"event": "listening", "within": "TEXT"}),
+    ("/v1/faults", {"spec": "TEXT"}),
+    ("/v1/faults", {"kind": "TEXT"}),
+    ("/v1/faults", {"kind": "delay", "TEXT": 1}),
+    ("/v1/faults", {"kind": "cut", "at": "TEXT"}),
+    ("/v1/recordings", {"name": "TEXT"}),
+    ("/v1/recordings/mark", {"note": "TEXT"}),
+    ("/proxies", {"name": "TEXT", "listen": "127.0.0.1:0", "upstream": NOWHERE}),
+    ("/proxies", {"name": "it", "listen": "TEXT", "upstream": NOWHERE}),
+    ("/proxies", {"name": "it", "listen": "127.0.0.1:0", "upstream": "TEXT"}),
+    ("/populate", [{"name": "TEXT", "upstream": NOWHERE}]),
+    ("/proxies/main/toxics", {"type": "noop", "name": "TEXT"}),
+    ("/proxies/main/toxics", {"type": "latency", "name": "TEXT"}),
+    ("/proxies/main/toxics", {"type": "TEXT"}),
+]
+
+
+@pytest.mark.parametrize("text", ENORMOUS, ids=["letters", "stars", "brackets"])
+def test_text_of_any_length_is_refused_soon_and_in_few_words(text: str) -> None:
+    """A glob of 600 KB took fourteen seconds of the links' time, and a name of 900 KB made /metrics 34 MB longer."""
+    with asked() as tap:
+        for path, member in WITH_TEXT:
+            body = json.dumps(member).replace("TEXT", text).encode()
+            began = time.process_time()
+            reply = tap.client.post(path, body)
+            assert time.process_time() - began < 0.5, (path, member)
+            assert reply.status in (400, 409, 422), (path, member)
+            assert len(reply.body) < 20_000, (path, member)
+        assert list(tap.client.get("/proxies").json) == ["main"]
+        assert tap.client.get("/proxies").json["main"]["toxics"] == []
+
+
+def test_a_shortened_error_keeps_its_beginning_and_its_end() -> None:
+    assert shortened("x" * 4000) == "x" * 4000
+    assert shortened("begin" + "x" * 5000 + "end") == "begin" + "x" * 1995 + " ... " + "x" * 1997 + "end"

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from tap.config import LinkConfig
 from tap.control.controlled import Controlled
+from tap.control.server import share_of_files
 from tap.control.toxiproxy.listen_address import LISTEN, UnusableAddress, resolved, upstream_address, why_not
 from tap.control.toxiproxy.proxy import Proxy, WantedProxy
 from tap.control.toxiproxy.request_body import ToxiproxyError, missing
@@ -21,6 +22,8 @@ from tap.relay.listener import Listener
 from tap.url import Address
 
 UNUSED = Address("127.0.0.1", 0)  # of a link that does not listen, and whose address has not been read yet
+
+MOST_LINKS = 1000  # each has a socket that listens, and series of metrics
 
 
 class PartlyPopulated(ToxiproxyError):
@@ -66,6 +69,9 @@ class Proxies:
             return await self._add(wanted)
 
     async def _add(self, wanted: WantedProxy) -> Proxy:
+        most = share_of_files(MOST_LINKS)
+        if sum(one.is_proxy for one in self._tap.listeners) >= most:
+            raise ToxiproxyError(400, f"{most} proxies are there, which is the most: delete one first")
         listen = UNUSED
         if wanted.enabled:
             try:

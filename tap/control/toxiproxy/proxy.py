@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tap.control.fault_routes import MOST
 from tap.control.toxiproxy.listen_address import shown, upstream_address
 from tap.control.toxiproxy.request_body import Fields, ToxiproxyError, bad_body, plain
 from tap.control.toxiproxy.toxic_types import TOXIC_TYPES, ToxicType
@@ -168,6 +169,8 @@ class Proxy:
         name = name or f"{type_name}_{stream}"
         if any(one.name == name for one in self.toxics):
             raise ToxiproxyError(409, "toxic already exists")
+        if max(len(self._toxics), len(self._plan.armed)) >= MOST:
+            raise ToxiproxyError(400, f"{MOST} toxics and faults are there, which is the most: remove one first")
         toxic = Toxic(name, type_name, stream, toxicity, TOXIC_TYPES[type_name].read(attributes, {}))
         fault = toxic.fault(self.name, self._fault_name(name))
         if fault is not None:

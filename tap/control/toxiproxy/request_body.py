@@ -14,6 +14,7 @@ from typing import Any
 
 BAD_BODY = "bad request body"
 MISSING = "missing required field"
+LONGEST_TEXT = 300  # characters; a name stands in every event, metric and list, and no host has as many
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _NAMES = {str: "string", bool: "bool", int: "number", float: "number", dict: "object", list: "array"}
 _INT64 = 2**63
@@ -86,6 +87,8 @@ class Fields:
             return default
         if not isinstance(value, str):
             raise self._wrong(name, value, "string")
+        if len(value) > LONGEST_TEXT:
+            raise bad_body(f"{self._what}.{name} has more than {LONGEST_TEXT} characters")
         # A lone surrogate cannot be written in UTF-8.
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

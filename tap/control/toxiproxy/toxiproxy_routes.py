@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 
 from tap.control.controlled import Controlled
-from tap.control.json_answers import JSON
+from tap.control.json_answers import JSON, shortened
 from tap.control.toxiproxy.proxies import PartlyPopulated, Proxies
 from tap.control.toxiproxy.proxy import WantedProxy
 from tap.control.toxiproxy.request_body import ToxiproxyError, first_value, written
@@ -76,7 +76,7 @@ class Toxiproxy(BaseRoute):
             try:
                 answer = await handler(self, request, rest[::2])
             except ToxiproxyError as error:
-                answer = _json({"error": error.text, "status": error.status}, error.status)
+                answer = _json({"error": shortened(error.text), "status": error.status}, error.status)
         answer.headers["x-toxiproxy-request-id"] = "".join(random.choices(_DIGITS, k=20))  # noqa: S311  # no secret
         return answer
 

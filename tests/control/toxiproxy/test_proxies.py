@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.control.asking import Asked, Client
+from tap.control.toxiproxy import proxies, proxy
+from tests.control.asking import NOWHERE, Asked, Client, asked
 from tests.control.toxiproxy.proxied import Stopwatch, passes, proxied, read
 from tests.support import WITHIN
 
@@ -115,3 +116,20 @@ def test_a_link_feels_nothing_of_clients_that_come_and_go(clients: int) -> None:
         assert slowest[0] < 2  # of seconds; bench measures it
         assert passes(client, server)
         assert list(tap.client.get("/proxies").json) == ["it"]
+
+
+def test_proxies_and_toxics_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each proxy takes a file, of which the links need some, and each toxic is asked for every piece of its link."""
+    monkeypatch.setattr(proxies, "MOST_LINKS", 2)
+    monkeypatch.setattr(proxy, "MOST", 2)
+    with asked() as tap:
+        for number, status in enumerate((201, 201, 400)):
+            new = {"name": f"p{number}", "listen": "127.0.0.1:0", "upstream": NOWHERE}
+            assert tap.client.post("/proxies", new).status == status
+        assert sorted(tap.client.get("/proxies").json) == ["main", "p0", "p1"]
+        for number, status in enumerate((200, 200, 400)):
+            new = {"name": f"t{number}", "type": ("latency", "noop", "noop")[number]}
+            assert tap.client.post("/proxies/p0/toxics", new).status == status
+        tap.client.delete("/proxies/p1")
+        new = {"name": "p2", "listen": "127.0.0.1:0", "upstream": NOWHERE}
+        assert tap.client.post("/proxies", new).status == 201
