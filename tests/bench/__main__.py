@@ -30,6 +30,7 @@ from . import (
     report,
     scanner,
     stream,
+    watched,
 )
 from .results import Group, Say
 
@@ -45,9 +46,10 @@ GROUPS: dict[str, Group] = {
     "observers": observers.run,
     "bystander": bystander.run,
     "growth": growth.run,
+    "watched": watched.run,
 }
 FLOODS: dict[str, Group] = {f"bystander:{flood}": partial(bystander.run, floods=[flood]) for flood in bystander.FLOODS}
-ON_REQUEST = ("bystander", "growth")  # they take minutes of their own
+ON_REQUEST = ("bystander", "growth", "watched")  # they take minutes of their own
 FIGURES = Path("bench.json")
 PAGE = Path("bench.md")
 
