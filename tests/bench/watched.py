@@ -45,7 +45,7 @@ METRICS = (
 
 
 def run(quick: bool, say: Say) -> Iterator[Outcome]:
-    starts, turns, count = (1, 2, 100_000) if quick else (3, 8, 500_000)
+    starts, turns, count = (1, 2, 100_000) if quick else (2, 8, 500_000)
     with pair() as servers:
         watched: dict[str, list[Figures]] = {ALONE: [], WATCHED: []}
         for number in range(1, starts + 1):
