@@ -101,7 +101,7 @@ class ApiClient:
             said = self._json(response)
         if response.status >= 400 and response.status not in allowed:
             raise self._refusal(response.status, said)
-        return ApiAnswer(response.status, said, response.getheader("Event-ID", ""))
+        return ApiAnswer(response.status, said, self._place(response))
 
     def events(self, query: Query) -> Iterator[StreamedEvent]:
         """What /v1/events sends, until the tap ends. query: kind, link, after."""
@@ -109,6 +109,7 @@ class ApiClient:
         with contextlib.closing(response):
             if response.status != 200:
                 raise self._refusal(response.status, self._json(response))
+            self._place(response)
             yield from self._streamed(response)
 
     def _streamed(self, response: http.client.HTTPResponse) -> Iterator[StreamedEvent]:
@@ -118,6 +119,8 @@ class ApiClient:
                 raw = response.readline(LONGEST_LINE)
             if not raw:
                 return
+            if len(raw) == LONGEST_LINE:
+                raise self._foreign
             name, _, value = raw.decode(errors="replace").rstrip("\r\n").partition(": ")
             if name == "event":
                 kind = value
@@ -127,7 +130,7 @@ class ApiClient:
                 place = value
             elif not name:
                 if kind or place:
-                    yield StreamedEvent(kind, json.loads(data) if data else None, place)
+                    yield StreamedEvent(kind, self._object(data) if data else None, place)
                 kind, data, place = "", "", ""
 
     def _json(self, response: http.client.HTTPResponse) -> Any:
@@ -137,8 +140,24 @@ class ApiClient:
             raise EnvironmentFailure(f"{self.api}: the answer has more than {LARGEST} bytes")
         try:
             return json.loads(text) if text else None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._foreign from None
+
+    def _object(self, text: str) -> dict[str, Any]:
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            raise self._foreign from None
+        if not isinstance(found, dict):
+            raise self._foreign
+        return found
+
+    def _place(self, response: http.client.HTTPResponse) -> str:
+        """Where the answer is among the events. Only a tap says that, so it also tells a tap from other servers."""
+        place = response.getheader("Event-ID")
+        if place is None:
+            raise self._foreign
+        return place
 
     def _request(self, method: str, path: str, body: Any, within: float) -> http.client.HTTPResponse:
         headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}

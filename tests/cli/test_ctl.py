@@ -224,6 +224,35 @@ def test_what_is_no_api_is_named() -> None:
     assert "does a tap with --api run there?" in ctl("status", "--api", api, code=3)
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"\r\n[1, 2, 3]", "status"),
+        (b'\r\n{"links": [1]}', "status"),
+        (b"\r\n" + b"[" * 200_000, "status"),
+        (b"\r\nevent: x\ndata: {}\n\n", "events --follow"),
+        (b"Event-ID: 1-1\r\n\r\nevent: x\ndata: {not JSON\n\n", "events --follow"),
+        (b"Event-ID: 1-1\r\n\r\nevent: x\ndata: [1]\n\n", "events --follow"),
+        (b"Event-ID: 1-1\r\n\r\n" + b"x" * 2**20, "events --follow"),
+    ],
+    ids=["list", "members", "depth", "no place", "no JSON", "no object", "line without end"],
+)
+def test_what_answers_as_no_tap_does_is_named(answer: bytes, words: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        api = f"127.0.0.1:{listener.getsockname()[1]}"
+
+        def serve() -> None:
+            with listener.accept()[0] as one:
+                one.recv(1000)
+                one.sendall(b"HTTP/1.1 200 OK\r\n" + answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        said = ctl(*words.split(), "--api", api, code=3)
+        assert said.strip() == f"redis-tap: {api}: what answers there is not the API of a redis-tap"
+        thread.join()
+
+
 def test_text_from_outside_is_harmless(running: Asked) -> None:
     publish(running, events.Opaque(start=0, end=1, side=events.Side.MASTER, reason="\x1b[2J[red]\nforged"))
     said = ctl("events")
