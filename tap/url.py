@@ -168,6 +168,13 @@ class Url:
         return f"{scheme}://{login}{place}{'?' if query else ''}{query}"
 
 
+def relative_socket(text: str) -> Address | None:
+    """The Unix socket that unix:PATH names, with a path from this directory; None if the text is something else."""
+    if not text.startswith("unix:") or text.startswith("unix:/") or text == "unix:":
+        return None
+    return Address(path=str(Path(text.removeprefix("unix:")).absolute()))
+
+
 def _scheme(text: str) -> tuple[str, str]:
     """The scheme in lower case, "" if there is none; and the rest."""
     scheme, mark, rest = text.partition("://")

@@ -15,7 +15,7 @@ from tap.key_groups import patterns
 from tap.paths import in_a_directory
 from tap.thresholds import threshold_text
 from tap.units import Limits, parse_duration
-from tap.url import Address, Url
+from tap.url import Address, Url, relative_socket
 
 STATSD_PORT = 8125
 API_PORT = 8474  # of Toxiproxy, whose clients look for it there
@@ -52,8 +52,9 @@ def api_address(text: str) -> Address:
 
     Raises ConfigError.
     """
-    if text.startswith("unix:") and not text.startswith(("unix:/", "unix://")):
-        return Address(path=str(Path(text.removeprefix("unix:")).absolute()))
+    socket = relative_socket(text)
+    if socket is not None:
+        return socket
     url = Url.parse(text, default_port=API_PORT, every_host=True)
     url.check("the API's address", ())
     return url.address

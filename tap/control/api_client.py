@@ -22,7 +22,7 @@ from urllib.parse import quote, urlencode
 from tap.control.announcement import announced
 from tap.control.door import TOKEN
 from tap.errors import ConfigError, EnvironmentFailure, TapError, words
-from tap.url import Address
+from tap.url import Address, relative_socket
 
 PORT = 6474  # if an address has none
 SECONDS = 10.0  # for an answer; POST /v1/wait takes its own time beside it
@@ -68,7 +68,7 @@ class ApiClient:
         self.api = api
         self._token = token
         scheme, _, rest = api.rpartition("://")
-        address = Address.parse(rest.rstrip("/"), default_port=PORT)
+        address = relative_socket(rest) or Address.parse(rest.rstrip("/"), default_port=PORT)
         if scheme not in ("", "http", "https"):
             raise ConfigError(f"{api}: an API is at http://HOST:PORT, https://HOST:PORT or unix:PATH")
         if scheme != "https" and (cacert or cert or key):

@@ -86,6 +86,13 @@ def test_of_several_taps_it_wants_one_named(running: Asked, monkeypatch: pytest.
     assert "main" in ctl("status")
 
 
+def test_a_socket_is_named_from_this_directory_as_for_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with asked("unix:api.sock"):
+        assert "main" in ctl("status", "--api", "unix:api.sock")
+        assert "main" in ctl("status", "--api", f"unix:{tmp_path}/api.sock")
+
+
 def test_a_tap_that_was_killed_is_not_found_and_its_file_is_removed(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tap", "run", "--master", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--ui", "json"]
     with subprocess.Popen([*command, "--api", f"unix:{tmp_path}/api.sock"], stderr=subprocess.PIPE) as process:
