@@ -180,6 +180,8 @@ class ApiClient:
         except TimeoutError:
             raise EnvironmentFailure(f"{self.api}: the tap does not answer") from None
         except ssl.SSLError as error:
+            if error.reason == "WRONG_VERSION_NUMBER":
+                raise EnvironmentFailure(f"{self.api}: what answers there speaks no TLS: write http://") from None
             raise EnvironmentFailure(f"{self.api}: {error.reason or error}") from None
         except OSError as error:
             raise EnvironmentFailure(f"{self.api}: {words(error)}: does a tap with --api run there?") from None

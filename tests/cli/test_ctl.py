@@ -86,6 +86,11 @@ def test_of_several_taps_it_wants_one_named(running: Asked, monkeypatch: pytest.
     assert "main" in ctl("status")
 
 
+def test_an_api_without_tls_is_named(running: Asked) -> None:
+    said = ctl("status", "--api", f"https://{running.address}", code=3)
+    assert said.strip() == f"redis-tap: https://{running.address}: what answers there speaks no TLS: write http://"
+
+
 def test_a_socket_is_named_from_this_directory_as_for_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with asked("unix:api.sock"):
