@@ -18,7 +18,7 @@ from tap.replication import events
 from tap.replication.events import Event, EventsDropped, ObserverTrouble
 from tap.status import Status
 from tests.jumping import acted
-from tests.observers.attaching import attached
+from tests.observers.attaching import IDLE, attached
 
 MASTER = "127.0.0.1:1"
 OPENED = events.LinkOpened(peer="10.0.0.7:1234", master="10.0.0.5:6379")
@@ -91,7 +91,7 @@ def test_an_observer_starts_receives_events_in_order_and_stops_once(kind: type[K
 def test_an_observer_knows_the_tap_only_by_what_it_may_ask() -> None:
     one = Kept()
     lived(one, links=("a", "b"))
-    assert (one.tap.links, one.tap.status(), one.tap.lost_bytes()) == (("a", "b"), Status(100.0, ()), None)
+    assert (one.tap.links, one.tap.status(), one.tap.lost_bytes()) == (("a", "b"), Status(100.0, (IDLE,)), None)
 
 
 def test_an_observer_may_leave_and_is_stopped_all_the_same() -> None:
