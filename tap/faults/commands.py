@@ -89,8 +89,10 @@ class CommandFaults:
         stream = self._stream
         if stream is None or not (self._is_watching or self._taken):
             return
-        view = self._lane.peek(data)
         heads, ends, next_ends = stream.take_matches()
+        if not (heads or self._hits or self._taken):
+            return
+        view = self._lane.peek(data)
         self._note(heads)
         ends_left, next_left = deque(ends), deque(next_ends)
         while self._hits:

@@ -136,7 +136,9 @@ class Flow:
     @property
     def is_plain(self) -> bool:
         """Whether an item that is put goes straight out."""
-        return not self._ready and not self._stalls and not any(shaper.active for shaper in self.shapers)
+        if self._ready or self._stalls:
+            return False
+        return not self.shapers or not any(shaper.active for shaper in self.shapers)
 
     @property
     def is_stalled(self) -> bool:

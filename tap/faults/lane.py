@@ -18,7 +18,8 @@ byte. So each effect is noted first as a mark, and happens when its byte has its
   A lane emits the bytes up to the next mark, calls it, and goes on; swallowing and flipping are switches that marks turn.
 - Emitted bytes go to the flow, which decides when they leave. `out` counts bytes received, so a swallowed byte moves it
   and an inserted byte does not: positions always count the bytes that the sender sent.
-- Most bytes meet no fault. passes() says so before anything is copied, and the relay sends the buffer as it is.
+- Most bytes meet no fault, even if a mark waits further on. passes() says so before anything is copied, and the relay
+  sends the buffer as it is.
 
 Invariant: every byte received is either before `out`, and was then emitted or swallowed, or it is in _pending, in order.
 How TCP split the bytes has no influence on the output.
@@ -54,9 +55,12 @@ class Lane:
 
     def passes(self, data: memoryview, decided: int) -> bool:
         """Whether the next bytes go out unchanged and at once. If True they count as gone, if False they must be fed."""
-        if self._pending or self._marks or self._is_editing or decided < self.out + len(data) or not self.flow.is_plain:
+        end = self.out + len(data)
+        if self._pending or decided < end or (self._marks and self._marks[0][0] <= end):
             return False
-        self.out += len(data)
+        if self._is_editing or not self.flow.is_plain:
+            return False
+        self.out = end
         return True
 
     def feed(self, data: memoryview, decided: int, now: float) -> None:

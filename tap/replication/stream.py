@@ -259,6 +259,8 @@ class Stream:
         (first byte, end of the name); the command's end; the end of the next command.
         """
         heads, ends, next_ends = self._scanner.take_matches()
+        if not (heads or ends or next_ends):
+            return heads, ends, next_ends
         at = self.position_after
         return [(at(begin), at(end)) for begin, end in heads], [at(end) for end in ends], [at(end) for end in next_ends]
 

@@ -65,6 +65,19 @@ def test_bytes_with_an_effect_do_not_simply_pass(what: str) -> None:
         assert lane.passes(memoryview(DATA), 100)
 
 
+def test_bytes_before_a_mark_pass_and_its_own_byte_does_not() -> None:
+    lane = Lane(0)
+    lane.mark(11, lambda: lane.insert(b"!"))
+    assert lane.passes(memoryview(DATA), 10)
+    assert not lane.passes(memoryview(b"a"), 11)  # the mark acts with the byte before it
+    assert feed(lane, b"a") == b"a!"
+    assert lane.passes(memoryview(DATA), 21)
+    lane.mark(25, lambda: None, "me")
+    lane.mark(24, lambda: lane.insert(b"?"))
+    assert not lane.passes(memoryview(DATA), 31)
+    assert feed(lane, DATA) == b"012?3456789"
+
+
 @pytest.mark.parametrize("size", [1, 3, 10])
 def test_marks_act_between_their_bytes_and_in_the_order_they_were_set(size: int) -> None:
     lane = Lane(0)
