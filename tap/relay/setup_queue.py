@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from time import perf_counter, thread_time
 
-from tap.relay.share import COSTLY_PART, LONG, PART, LinkAccount, Thread
+from tap.relay.share import COSTLY_PART, CREDIT, LONG, PART, LinkAccount, Thread
 
 FIRST_FOR_ONE = 3  # steps for addresses with a replica, for one of others
 CONNECTION = 0.001  # seconds that a connection takes of the thread in many small pieces, from accept to close
@@ -76,6 +76,7 @@ class SetupQueue:
             # Not active once the queue is empty: a link that has just been dialled does not rest because of that.
             is_beside = self._account.is_beside(began, is_active=bool(self._first or self._others))
             is_waited_for = self._account.is_waited_for(began, is_bulk=True)
-            rest = self._account.rest(took, self._wall(), is_beside, COSTLY_PART if is_waited_for else PART)
+            part = COSTLY_PART if is_waited_for else PART
+            rest = self._account.rest(took, self._wall(), is_beside, part, CREDIT)
             if rest or self._first or self._others:  # a step that comes during the rest waits for its end
                 self._next = asyncio.get_running_loop().call_later(rest, self._work)

@@ -26,7 +26,7 @@ cdef class LinkAccount:
     @cython.locals(brief=Turns)
     cpdef bint is_waited_for(self, double at, bint is_bulk)
     @cython.locals(debt=double)
-    cpdef double rest(self, double took, double now, bint is_beside, double part)
+    cpdef double rest(self, double took, double now, bint is_beside, double part, double credit)
 
 
 cdef class LegShare:

@@ -10,10 +10,12 @@ when to read again.
   than LONG. When two reads within WARNED take longer, the following reads shrink in proportion. The limit found this way
   doubles at most four times a second, so a peer gains nothing by alternating cheap and costly bytes.
 - Rest. The time that a link's reads take is its debt, which it repays at the rate PART as time passes. A link that owes
-  more than CREDIT is not read until it owes nothing, provided that another link is active. So however much one peer
-  sends, the other links have two fifths of the thread. A link with costly bytes repays at the lower rate COSTLY_PART
-  while a brief link is active, which leaves most of the thread to the brief one; a plain bulk transfer keeps the full
-  rate. Resting also keeps the thread from using up its time slice, so the scheduler wakes it promptly.
+  more than CREDIT while a brief link is active, or more than BULK_CREDIT while other links are, is not read until it
+  owes nothing. So however much one peer sends, the other links have two fifths of the thread, and bulk links whose
+  bytes come in bursts pass them on without a rest in the middle, which would cost more than the read. A link with
+  costly bytes repays at the lower rate COSTLY_PART while a brief link is active, which leaves most of the thread to the
+  brief one; a plain bulk transfer keeps the full rate. Resting also keeps the thread from using up its time slice, so
+  the scheduler wakes it promptly.
 
 A link is active if it was read within the last WINDOW. The links that matter most, such as a replica whose client sits in
 WAIT, are idle most of the time, and every delay slows them down. A link is brief unless it recently moved data in bulk:
@@ -59,6 +61,7 @@ PART = 0.6  # of the thread's time, for one link while others are active
 COSTLY_PART = 0.3  # the same, for a link with costly bytes while a brief link is active
 COSTLY = 64 * 1024  # bytes; a limit below this means costly bytes, of more than 1.5 ns each
 CREDIT = 0.0005  # seconds of debt without a rest; resting after each read would be too short for the loop's timers
+BULK_CREDIT = 0.005  # the same, while no brief link is active: bulk links gain nothing from each other's rests
 MAX_REST = 0.05  # seconds
 RELENT = 0.25  # seconds between two doublings of a limit
 WARNED = 16  # reads within which a second long one sets a limit
@@ -119,15 +122,15 @@ class LinkAccount:
             brief.note(self, at)
         return brief.another(self, at)
 
-    def rest(self, took: float, now: float, is_beside: bool, part: float) -> float:
+    def rest(self, took: float, now: float, is_beside: bool, part: float, credit: float) -> float:
         """Seconds to rest after a read that took *took* seconds. The debt of a link that is alone stays within CREDIT.
 
-        part: the rate of repayment.
+        part: the rate of repayment. credit: debt without a rest.
         """
         debt = max(0.0, self._debt - part * (now - self._at)) + took
         self._at = now
         self._debt = debt if is_beside else min(CREDIT, debt)
-        return min(MAX_REST, debt / part) if debt > CREDIT and is_beside else 0.0
+        return min(MAX_REST, debt / part) if debt > credit and is_beside else 0.0
 
 
 class LegShare:
@@ -194,10 +197,12 @@ class LegShare:
             elif self._suspected:
                 self._suspected -= 1
         if read >= size and cost < most:
-            size = min(BUFFER_SIZE, 2 * size)
+            size = min(BUFFER_SIZE, (4 if 4 * cost < most else 2) * size)
         if not is_waited_for and self._limit > SMALLEST_READ:
             self.size = min(size, int(self._limit * (LONG / TURN)))
         else:
             self.size = min(size, self._limit)
         is_costly = is_waited_for and self._limit < COSTLY
-        return account.rest(took, now, is_beside, COSTLY_PART if is_costly else PART)
+        return account.rest(
+            took, now, is_beside, COSTLY_PART if is_costly else PART, CREDIT if is_waited_for else BULK_CREDIT
+        )

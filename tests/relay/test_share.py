@@ -138,7 +138,7 @@ def test_cheap_bytes_are_soon_read_in_whole_buffers() -> None:
     while peer.share.size < BUFFER_SIZE:
         sizes.append(peer.share.size)
         peer.read()
-    assert sizes == [FIRST_READ << n for n in range(5)]
+    assert sizes == [FIRST_READ, 4 * FIRST_READ, 16 * FIRST_READ]
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -223,6 +223,23 @@ def test_bulk_links_are_read_in_whole_buffers_until_a_brief_one_is_active() -> N
     waiting_client(loop)
     settled(loop, 1.0)
     assert max(max(peer.took) for peer in peers) <= 2 * TURN
+
+
+def test_a_burst_passes_beside_other_bulk_links_without_a_rest_and_beside_a_brief_one_with_rests() -> None:
+    """Sixteen whole buffers in a row, of a link that had nothing to read before."""
+    for is_brief in (False, True):
+        loop = Loop()
+        one, other = Peer(loop, lambda now: BULK), Peer(loop, lambda now: BULK)
+        settled(loop)
+        client = waiting_client(loop)
+        loop.now += 1.0
+        other.read()
+        one.forget()
+        for _ in range(16):
+            if is_brief:
+                client.read()
+            one.read()
+        assert any(one.rested) == is_brief
 
 
 def test_no_rest_is_long() -> None:
@@ -359,7 +376,7 @@ def test_bytes_moved_by_the_kernel_count_as_bytes_of_the_read() -> None:
     while one.share.size < BUFFER_SIZE:
         before = one.share.size
         one.read(before, 0.0)
-        assert one.share.size == 2 * before
+        assert one.share.size == min(BUFFER_SIZE, 4 * before)
 
 
 # ---- compiled or not ----
