@@ -157,16 +157,14 @@ class Flow:
     @property
     def is_full(self) -> bool:
         """Whether reading should pause."""
-        return bool(
-            self._stalls
-            or self._ready_bytes >= HELD
-            or any(shaper.active and shaper.held >= shaper.limit for shaper in self.shapers)
-        )
+        if self._stalls or self._ready_bytes >= HELD:
+            return True
+        return bool(self.shapers) and any(shaper.active and shaper.held >= shaper.limit for shaper in self.shapers)
 
     @property
     def wakes(self) -> float:
         """When take() may next return something that is not due now."""
-        if self._stalls or self._ready_bytes >= HELD:
+        if self._stalls or self._ready_bytes >= HELD or not self.shapers:
             return NEVER
         return min((shaper.wakes for shaper in self.shapers if shaper.active), default=NEVER)
 

@@ -135,7 +135,8 @@ class Lane:
     def reach(self, now: float) -> None:
         """Act on marks at or before `out`. To be called when marks were set while no bytes arrived."""
         self._now = now
-        self._go_to(memoryview(b""), self.out, self.out)
+        if self._marks and self._marks[0][0] <= self.out:
+            self._go_to(memoryview(b""), self.out, self.out)
 
     def insert(self, data: bytes) -> None:
         """Send *data* between the bytes."""

@@ -168,9 +168,10 @@ class Connection(Outline):
             conversation.tick(now, held_back=held_back, waiting=master.waiting if is_asked else 0)
             if self.silence is None:
                 self.silence = Silence(conversation, self.tell, self.route.facts.pulse, now)
-            replica = self.replica.transport
-            reads_replica = replica is not None and replica.is_reading()
-            self.silence.tick(now, reads_master=not held_back, reads_replica=reads_replica, is_held=self.is_held)
+            if self.silence.is_due(now):
+                replica = self.replica.transport
+                reads_replica = replica is not None and replica.is_reading()
+                self.silence.tick(now, reads_master=not held_back, reads_replica=reads_replica, is_held=self.is_held)
         except Exception:
             self._misunderstood(Side.MASTER)
         self._performer.tick(now)

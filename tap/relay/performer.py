@@ -207,19 +207,20 @@ class Performer:
         if faults.cut_now is not None:
             self._cut_now(faults, faults.cut_now)
             return
-        flow.settle(now)
-        while not target.blocked and (target.transport or flow.is_cut) and (item := flow.take(now)) is not None:
-            if isinstance(item, CloseLink):
-                self.cut(item)
-                return
-            if item is End.FIN:
-                self._of.pass_fin(source)
-            elif item is End.RESET:
-                target.reset()
-            else:
-                assert isinstance(item, bytes | memoryview)
-                target.write(item)
-        flow.keep()
+        if not flow.is_plain:
+            flow.settle(now)
+            while not target.blocked and (target.transport or flow.is_cut) and (item := flow.take(now)) is not None:
+                if isinstance(item, CloseLink):
+                    self.cut(item)
+                    return
+                if item is End.FIN:
+                    self._of.pass_fin(source)
+                elif item is End.RESET:
+                    target.reset()
+                else:
+                    assert isinstance(item, bytes | memoryview)
+                    target.write(item)
+            flow.keep()
         if flow.is_full:
             source.hold("fault")
         else:

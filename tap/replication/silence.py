@@ -131,12 +131,16 @@ class Silence:
 
     # ---- time ----
 
+    def is_due(self, at: float) -> bool:
+        """Whether tick() has something to do. Asking first saves finding out what it wants to know."""
+        return at >= self._due
+
     def tick(self, at: float, *, reads_master: bool, reads_replica: bool, is_held: bool) -> None:
-        """To be called at least once a second; more often costs a comparison.
+        """To be called at least once a second.
 
         reads_master, reads_replica: whether the tap reads that side. is_held: a fault holds bytes of the connection.
         """
-        if at < self._due:
+        if not self.is_due(at):
             return
         self._due = at + TICK_SECONDS
         phase = self._conversation.phase
