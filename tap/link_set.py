@@ -236,7 +236,7 @@ class LinkSet:
         self._pressures.look(listener.status(), inspected.at)
 
     def _end_pressure(self, listener: Listener) -> None:
-        """The link's master is no longer asked."""
+        """End the pressure on a link whose master is asked no longer."""
         listener.memory.inspected = None
         self._pressures.look(listener.status(), asyncio.get_running_loop().time())
 

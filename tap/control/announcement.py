@@ -40,7 +40,7 @@ class Announcement:
     """The file of one API, from its making until withdraw()."""
 
     def __init__(self, api: str, links: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
-        """A file that cannot be written is no reason to end a tap: `ctl --api` does without it."""
+        """If the file cannot be written, the tap runs without it, and `ctl` needs --api."""
         self.path = _own_directory(environment) / f"api-{os.getpid()}-{next(_numbers)}.json"
         self._locked: int | None = None
         said = {"redis_tap_api": FORMAT, "api": api, "pid": os.getpid(), "links": list(links)}

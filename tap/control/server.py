@@ -107,7 +107,7 @@ class ApiServer:
         self._config = uvicorn.Config(
             app,
             log_config=None,
-            log_level="critical",  # garbage from a client is no news; the application logs its own failures
+            log_level="critical",  # not of garbage from clients; the application logs its own failures
             access_log=False,
             http=H11Protocol,
             ws="none",

@@ -192,7 +192,7 @@ class _Webhook(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end of a script, which on a busy machine takes longer than a tap waits, is no trouble."""
+    """Give the script time to end: on a busy machine that takes longer than a tap waits."""
     monkeypatch.setattr("tap.observers.script.END_SECONDS", WITHIN)
 
 
