@@ -57,7 +57,7 @@ async def list_recordings(tap: TheTap) -> Any:
 @router.post(
     "",
     response_model=RecordingAnswer,
-    responses={409: {"model": ErrorAnswer, "description": "Something is being recorded"}},
+    responses={409: {"model": ErrorAnswer, "description": "Something is being recorded, or the name is taken"}},
     status_code=201,
     summary="Start a recording; connections that are open are in it from one of their next commands on",
 )
@@ -65,6 +65,8 @@ async def start_recording(tap: TheTap, new: Annotated[NewRecording, Body()]) -> 
     if tap.recorder is not None:
         raise Refusal(409, f"this tap records into {tap.recorder.path} already: stop that first")
     path = _directory(tap.config.record_to) / new.name
+    if path.is_dir():  # which the recorder would fill with files
+        raise Refusal(409, f"{path} is a directory: give the recording another name")
     return JsonAnswer(_answer(tap.start_recording(path, without_rdb=new.without_rdb, redact=new.redact)), 201)
 
 

@@ -131,6 +131,16 @@ def test_no_file_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / "x.pcapng").read_text() == "precious"
 
 
+def test_a_directory_is_no_file_to_record_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.pcapng").mkdir()
+    with asked() as tap:
+        reply = tap.client.post("/v1/recordings", {"name": "x.pcapng"})
+        assert reply.status == 409
+        assert "is a directory: give the recording another name" in reply.error
+    assert not list((tmp_path / "x.pcapng").iterdir())
+
+
 @pytest.mark.parametrize("redact", [[], ["values"]])
 def test_a_recording_that_begins_in_a_stream_holds_no_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redact: list[str]
