@@ -76,6 +76,7 @@ def recorder_of(config: Config, bus: Bus, clock: Callable[[], int] = time.time_n
         without_rdb=config.record_without_rdb,
         rotate=Limits.parse(config.record_rotate),
         keep=Limits.parse(config.record_keep),
+        on_rotate=config.record_on_rotate,
         redact=config.record_redact,
         clock=clock,
     )

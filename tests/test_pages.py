@@ -91,6 +91,12 @@ def test_a_command_of_the_pages_is_accepted(line: str, tmp_path: Path, monkeypat
         shutil.copy(made.ca, tmp_path / "ca.crt")
         for name in ("tap.crt", "tap.key"):
             shutil.copy(made.leaf, tmp_path / name)
+    if "--on-rotate" in words:
+        uploads = tmp_path / "bin" / "aws"
+        uploads.parent.mkdir()
+        uploads.write_text('#!/bin/sh\ntest "$1 $2" = "s3 cp" && test -f "$3"\n')
+        uploads.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{uploads.parent}:{os.environ['PATH']}")
     if words[1] == "export":
         file(tmp_path / words[2], synced(*STREAM).packets, "pcapng")
     if words[1] == "replay" and "--to" in words:

@@ -35,6 +35,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from tap.units import Limits
@@ -57,6 +58,8 @@ class Rotation:
     all files together.
 
     Without a directory and a limit, the first file is the path itself, and the next one comes only on request.
+
+    is_held: whether a file must not be deleted yet. holds_up: called with a file that is beyond *keep* and held.
     """
 
     def __init__(self, path: Path, rotate: Limits, keep: Limits) -> None:
@@ -74,6 +77,18 @@ class Rotation:
         self._number = 0
         self._finished: deque[tuple[Path, int, float]] = deque()  # path, size, when last written by elapsed()
         self._size = 0  # of these
+        self.is_held: Callable[[Path], bool] = lambda path: False
+        self.holds_up: Callable[[Path], None] = lambda path: None
+
+    @property
+    def journal(self) -> Path:
+        """The path, without a suffix, of what is kept beside the files about them."""
+        return self._directory / self._stem
+
+    @property
+    def files(self) -> list[Path]:
+        """The finished files that have not been deleted, oldest first."""
+        return [path for path, _, _ in self._finished]
 
     def look(self) -> None:
         """Find the files of earlier runs. Raises OSError."""
@@ -114,12 +129,13 @@ class Rotation:
 
     def overdue(self, writing: int) -> Path | None:
         """The next file to delete, or None; each is returned once. writing: bytes of the file being written."""
-        if not self._finished:
-            return None
-        path, size, written = self._finished[0]
-        too_many = self._keep.size is not None and self._size + writing > self._keep.size
-        if not too_many and (self._keep.seconds is None or elapsed() - written <= self._keep.seconds):
-            return None
-        self._finished.popleft()
-        self._size -= size
-        return path
+        for number, (path, size, written) in enumerate(self._finished):
+            too_many = self._keep.size is not None and self._size + writing > self._keep.size
+            if not too_many and (self._keep.seconds is None or elapsed() - written <= self._keep.seconds):
+                return None
+            if not self.is_held(path):
+                del self._finished[number]
+                self._size -= size
+                return path
+            self.holds_up(path)
+        return None

@@ -235,8 +235,8 @@ async def _relay(
         say(f"link {told.link}, replica {told.replica}: {sentence(told.event)}")
     for armed in tap.faults.never_fired:
         say(f"fault {armed.name} never fired: {armed.spec}")
-    if tap.recorder is not None and tap.recorder.trouble:
-        raise EnvironmentFailure(f"{tap.recorder.path}: {tap.recorder.trouble_so_far}")
+    if tap.recorder is not None and (complaints := tap.recorder.complaints):
+        raise EnvironmentFailure(*complaints)
 
 
 class _Announcing:

@@ -140,9 +140,9 @@ async def _run(source: Tcpdump | CaptureFile, config: Config, console: Terminal)
     for told in onlooker.loops.verdicts:
         say(f"link {told.link}, replica {told.replica}: {sentence(told.event)}")
     say(*onlooker.remarks)
-    if recorder is not None and recorder.trouble:
+    if recorder is not None and (complaints := recorder.complaints):
         say(*onlooker.lacks)
-        raise EnvironmentFailure(f"{recorder.path}: {recorder.trouble_so_far}")
+        raise EnvironmentFailure(*complaints)
     if onlooker.lacks:
         raise RecordingError(*onlooker.lacks)
 

@@ -237,6 +237,16 @@ class Config:
             flags=("--keep",),
         ),
     ] = Given((), FromWords())
+    record_on_rotate: Annotated[
+        str | None,
+        Option(
+            "CMD",
+            'Hand every finished file of the recording to this shell command, as "$1".',
+            page="[hand every finished file](../data.md#hand-finished-files-over) of the recording to this shell "
+            'command, as `"$1"`: at least once, tried again until it succeeds',
+            flags=("--on-rotate",),
+        ),
+    ] = None
     record_sync: Annotated[
         Sync,
         Option(
@@ -369,6 +379,8 @@ class Config:
             raise ConfigError(
                 "--keep deletes the oldest files of a rotation, but nothing is rotated: give --rotate, as --rotate 1gb"
             )
+        if self.record_on_rotate is not None and self.record_to is None:
+            raise ConfigError("--on-rotate takes the files of a recording, but -w FILE.pcapng is missing")
         for one in self.record_redact:
             if one not in get_args(Redact):
                 raise ConfigError(f"--redact {one}: values or keys can be redacted; give the option twice for both")

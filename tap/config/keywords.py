@@ -84,6 +84,8 @@ class Keywords(TypedDict, total=False):
     """Begin the next file at 1gb, or after 10m; may be given twice, one of each."""
     record_keep: str | Iterable[str]
     """Delete the oldest of these files: beyond 50gb in all, or 7d old."""
+    record_on_rotate: str | None
+    """Hand every finished file of the recording to this shell command, as "$1"."""
     record_sync: Literal["none", "interval", "always"]
     """When a recording is forced to the disk: never, once a second (default), with every write."""
     record_without_rdb: bool

@@ -67,6 +67,7 @@ ELSEWHERE = {
     "record": "record_to='today.pcapng'",
     "rotate": "record_rotate=['1gb']",
     "keep": "record_keep=['50gb']",
+    "on_rotate": "record_on_rotate='aws s3 cp \"$1\" s3://bucket/'",
     "sync": "record_sync='always'",
     "without_rdb": "record_without_rdb=True",
     "redact": "record_redact=['values']",

@@ -18,7 +18,7 @@ from tap.replication import events
 ERROR, WARNING, INFO = 3, 4, 6  # of syslog(3)
 _WORDS = {ERROR: "ERROR", WARNING: "WARNING"}
 # What the tap fails to do; what it sees others do is a warning at most.
-_ERRORS = (events.RecordingStopped, events.RecordingGap, events.ObserverTrouble)
+_ERRORS = (events.RecordingStopped, events.RecordingGap, events.HandOverTrouble, events.ObserverTrouble)
 
 Render = Callable[[Told], str | None]
 

@@ -92,6 +92,8 @@ TIMELINE = (
     events.FaultFired,
     events.FaultExpired,
     events.RecordingStopped,
+    events.HandOverTrouble,
+    events.HandOverResumed,
     events.RecordingMarked,
     events.RecordingGap,
     events.PacketsLost,

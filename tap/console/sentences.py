@@ -66,6 +66,7 @@ _ALARMING = (
     events.Pressure,
     events.FaultFired,
     events.RecordingStopped,
+    events.HandOverTrouble,
     events.RecordingGap,
     events.PacketsLost,
     events.ObserverTrouble,
@@ -87,6 +88,12 @@ def _refused(event: events.ConnectionsRefused) -> str:
         "open_files": f"{event.most} are open, and ulimit -n allows no more",
     }[event.limit]
     return f"{who} refused: {limit}"
+
+
+def _hand_over_trouble(event: events.HandOverTrouble) -> str:
+    wait = "1 file waits" if event.waiting == 1 else f"{event.waiting} files wait"
+    again = "" if event.retry_seconds is None else f"; tried again in {seconds(event.retry_seconds)}"
+    return f"--on-rotate: {event.file}: {event.text}; {wait}, {size(event.waiting_bytes)} in all{again}"
 
 
 def _opened(event: events.LinkOpened) -> str | None:
@@ -437,6 +444,8 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.FaultFired: _fault_fired,
     events.FaultExpired: _fault_expired,
     events.RecordingStopped: lambda event: f"RECORDING HELD UP: {event.text}. Bytes still flow, and may go unrecorded",
+    events.HandOverTrouble: _hand_over_trouble,
+    events.HandOverResumed: lambda event: f"--on-rotate: {event.file} is handed over; no finished file waits any more",
     events.RecordingMarked: lambda event: f"mark: {event.note}",
     events.RecordingGap: _recording_gap,
     events.Watching: lambda event: f"watching {event.source}{_of_ports(event.ports)}",

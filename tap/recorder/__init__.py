@@ -7,6 +7,7 @@
     master_secrets         the passwords among them that the master sends
     intake                 the path of ordinary reads (compiled)
     writer                 the thread that waits for the disk
+    handing_over           the thread that hands finished files to a command of the user
 
 Whether a byte is relayed never depends on this room. capture/rotation.py names the files and says which are too old. The
 limits of a file are read by Limits in units.py; recorder.py keeps that of time, filling.py and writer.py that of size.

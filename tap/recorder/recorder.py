@@ -30,6 +30,7 @@ from tap.capture.pcapng import Packet, PcapngReader
 from tap.capture.rotation import Rotation, is_rotation
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recorder.filling import Filling
+from tap.recorder.handing_over import SUFFIX, HandingOver
 from tap.recorder.recorded_connection import Keeps, RecordedConnection
 from tap.recorder.watched_connection import WatchedConnection
 from tap.recorder.writer import Sync, Writer
@@ -38,6 +39,7 @@ from tap.redaction.grammars import Redact
 from tap.redaction.redaction import Redaction
 from tap.replication import events
 from tap.replication.conversation import Conversation
+from tap.replication.events import Event
 from tap.units import Limits
 
 NEXT_RETRY_SECONDS = 10.0  # after which a next file that could not be made is tried again
@@ -67,6 +69,7 @@ KEPT = (
     events.RecordingMarked,
     events.RecordingGap,
 )
+SHOWN = 5  # names of files in a sentence
 MAX_NOTE = 1000  # characters of a mark; a packet comment has room for 65,535 bytes
 
 
@@ -75,6 +78,7 @@ class Recorder:
 
     lost_bytes: dropped because the disk could not keep up, and the bytes of files that another process spoiled.
     lost_links: connections that are not recorded because too much waited for the disk when they were opened.
+    not_handed: after close(), the files that the command of on_rotate has not taken.
     """
 
     def __init__(
@@ -87,11 +91,13 @@ class Recorder:
         redact: Sequence[Redact] = (),
         rotate: Limits = Limits(),  # noqa: B008
         keep: Limits = Limits(),  # noqa: B008
+        on_rotate: str | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """path: a new file; with rotate, the name from which those of the files are made; or a directory for them.
 
-        clock: nanoseconds since the epoch, for packets and gaps.
+        on_rotate: a shell command to which every finished file is handed, see handing_over.py. clock: nanoseconds since
+        the epoch, for packets and gaps.
         """
         self._clock = clock
         self._first = path
@@ -111,6 +117,9 @@ class Recorder:
         self._unsubscribe: Callable[[], None] = lambda: None
         self._loop: asyncio.AbstractEventLoop
         self._writer: Writer | None = None
+        self._on_rotate = on_rotate
+        self._handing_over: HandingOver | None = None
+        self.not_handed: list[Path] = []
         self._filling: Filling
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -130,6 +139,8 @@ class Recorder:
                 self._first = self._rotation.next()
                 self._begin_file()
             output = Output(self._first, self._heading)
+            if self._on_rotate is not None:
+                self._begin_handing_over(self._on_rotate)
         except FileExistsError:
             raise ConfigError(
                 f"{self.path} already exists and is not overwritten; give the recording another name"
@@ -147,6 +158,7 @@ class Recorder:
             lost=self._lost,
             given_up=self._restated,
             gathering=self._filling.gathering,
+            finished=self._finished,
         )
         self._filling.write_to(self._writer)
         self._unsubscribe = self._bus.subscribe(self, without=COUNTLESS)
@@ -169,6 +181,8 @@ class Recorder:
                 self._report(link, gap)
         if left and not self.trouble:
             self._trouble("the disk did not take it in time")
+        if self._handing_over is not None:
+            self.not_handed = await asyncio.to_thread(self._handing_over.close)
 
     def rotate(self) -> None:
         """Go on in another file now, however small this one is.
@@ -306,6 +320,25 @@ class Recorder:
         self.lost_bytes += event.bytes
         self._bus.tell(connection.told(event))
 
+    # ---- finished files ----
+
+    def _begin_handing_over(self, command: str) -> None:
+        """Raises OSError."""
+        rotation = self._rotation
+        journal = rotation.journal.with_name(f"{rotation.journal.name}{SUFFIX}")
+        self._handing_over = HandingOver(command, journal, self._publish_from_thread)
+        self._handing_over.start(rotation.files)
+        rotation.is_held, rotation.holds_up = self._handing_over.is_waiting, self._handing_over.holds_up
+
+    def _finished(self, path: Path) -> None:
+        """Called in the writer's thread."""
+        if self._handing_over is not None:
+            self._handing_over.finished(path)
+
+    def _publish_from_thread(self, event: Event) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, so nothing listens any more
+            self._loop.call_soon_threadsafe(self._bus.publish, "", 0, "", event)
+
     # ---- the writer calls ----
 
     @staticmethod
@@ -353,6 +386,20 @@ class Recorder:
             return ""
         beside = f" and {self.lost_links} connections" if self.lost_links else ""
         return f"{self.trouble}; {self.lost_bytes} bytes{beside} are not in the recording"
+
+    @property
+    def complaints(self) -> list[str]:
+        """After close(), what of this recording did not end as it should, in sentences."""
+        found = [f"{self.path}: {self.trouble_so_far}"] if self.trouble else []
+        if self.not_handed:
+            count = "1 file was" if len(self.not_handed) == 1 else f"{len(self.not_handed)} files were"
+            names = ", ".join(path.name for path in self.not_handed[:SHOWN])
+            more = "" if len(self.not_handed) <= SHOWN else f" and {len(self.not_handed) - SHOWN} more"
+            found.append(
+                f"--on-rotate: {count} not handed over by the end: {names}{more}; "
+                "a rotation that goes on there hands them over at its start"
+            )
+        return found
 
     def _trouble(self, text: str) -> None:
         self.trouble = self.trouble or text

@@ -42,6 +42,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from tap.capture.output import Output
@@ -85,6 +86,7 @@ class Writer:
         lost: Callable[[int], None],
         given_up: Callable[[Sequence[Blocks]], Blocks],
         gathering: Gathering,
+        finished: Callable[[Path], None] = lambda path: None,
     ) -> None:
         """Call it in the event loop, in which all callbacks but given_up are called.
 
@@ -92,7 +94,8 @@ class Writer:
         next file cannot be made. spoiled: gets what another process did to the file being written, and should call
         next_file(). lost: gets the bytes of such a file once nothing more goes to it. given_up: called in the thread, at
         the end, for the blocks to write in place of those that the disk did not take. gathering: passed on by the thread
-        if no read has done it between two looks.
+        if no read has done it between two looks. finished: called in the thread with each file to which nothing more is
+        written.
         """
         self.path = output.path  # of the file that is written
         self.taken = 0
@@ -112,6 +115,7 @@ class Writer:
         self._lost = lost
         self._given_up = given_up
         self._gathering = gathering
+        self._finished = finished
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Blocks | _NextFile] = deque()
         self._unwritten: list[Blocks] = []  # taken from the queue, and refused by the disk so far
@@ -174,6 +178,8 @@ class Writer:
                 self._flush()
         finally:
             self._finish(self._output)
+            if not self._is_spoiled:
+                self._finished(self._output.path)
 
     def _rest(self, looks: int) -> None:
         """Wait until there may be something to write. looks: how many in a row have found nothing."""
@@ -276,6 +282,7 @@ class Writer:
         self._finish(old)
         if not self._is_spoiled:  # otherwise the file at that path, if any, is not ours to delete
             self._rotation.finished(old.path, old.size)
+            self._finished(old.path)
         self._is_spoiled = False
         return True
 

@@ -817,6 +817,30 @@ class RecordingStopped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandOverTrouble(Event):
+    """A finished file of the recording could not be handed to the command of --on-rotate, or several wait for it.
+
+    It is tried again until it succeeds, by a later run if need be. file: its name. text: why, with the last line that the
+    command has written. attempts: failures in a row, of all files. waiting, waiting_bytes: files that have still to be
+    handed over, this one included. retry_seconds: until the next attempt; None while the command runs.
+    """
+
+    file: str
+    text: str
+    attempts: int
+    waiting: int
+    waiting_bytes: int
+    retry_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOverResumed(Event):
+    """After trouble, every finished file has been handed over. file: the last one's name."""
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingMarked(Event):
     """Somebody has put a mark into the recording. note: what it says."""
 

@@ -109,6 +109,7 @@ read_only = true
 record_to = "x.pcapng"
 record_rotate = ["1gb"]
 record_keep = ["7d"]
+record_on_rotate = 'gzip "$1"'
 record_sync = "always"
 record_without_rdb = true
 record_redact = ["keys"]
@@ -159,6 +160,7 @@ def test_every_option_of_a_file_is_read_as_in_python(tmp_path: Path) -> None:
         record_to="x.pcapng",
         record_rotate="1gb",
         record_keep="7d",
+        record_on_rotate='gzip "$1"',
         record_sync="always",
         record_without_rdb=True,
         record_redact="keys",
