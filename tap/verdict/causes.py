@@ -118,9 +118,11 @@ def _find(rounds: Sequence[Round], now: Round, said: Inspected) -> Diagnosis:
         return Diagnosis(FAULT, text, "", known_from="tap")
     rounds, last = of_servers, of_servers[-1]
     assert last.end is not None
-    silence = _common_silence(rounds)
-    if silence is not None and (last.end.by is Side.REPLICA or _may_be_timeout(silence, said)):
-        return _timeout(rounds, now, silence, said)
+    silences = _silences(rounds)
+    if silences is not None:
+        is_common = silences[1] - silences[0] <= SPREAD
+        if last.end.by is Side.REPLICA or (is_common and _may_be_timeout(silences[1], said)):
+            return _timeout(rounds, now, silences, said)
     return _by_replica(rounds) if last.end.by is Side.REPLICA else _by_master(rounds, now, said)
 
 
@@ -135,13 +137,17 @@ def _ends(rounds: Sequence[Round]) -> str:
 # ---- who has waited in vain ----
 
 
-def _common_silence(rounds: Sequence[Round]) -> float | None:
-    """How long the other side was silent before each end, if always equally long; else None."""
+def _silences(rounds: Sequence[Round]) -> tuple[float, float] | None:
+    """The shortest and the longest silence of the other side before an end; None if one cannot have been a timeout.
+
+    Timeouts end equally long silences, unless the machine is so busy that their timers come late. A replica whose disk is
+    full, or which cannot load what it receives, ends while bytes come.
+    """
     found = [one.end.silence for one in rounds if one.end is not None]
     known = [one for one in found if one is not None]
-    if len(known) < len(found) or min(known) < LEAST_TIMEOUT or max(known) - min(known) > SPREAD:
+    if len(known) < len(found) or min(known) < LEAST_TIMEOUT:
         return None
-    return max(known)
+    return min(known), max(known)
 
 
 def _may_be_timeout(silence: float, said: Inspected) -> bool:
@@ -150,9 +156,11 @@ def _may_be_timeout(silence: float, said: Inspected) -> bool:
     return limit is None or limit - 1.0 <= silence <= limit + TIMEOUT_LATE
 
 
-def _timeout(rounds: Sequence[Round], now: Round, silence: float, said: Inspected) -> Diagnosis:
+def _timeout(rounds: Sequence[Round], now: Round, silences: tuple[float, float], said: Inspected) -> Diagnosis:
     last = rounds[-1]
     assert last.end is not None
+    least, silence = silences
+    is_common = silence - least <= SPREAD
     by, other = last.end.by, Side.MASTER if last.end.by is Side.REPLICA else Side.REPLICA
     value = sizing.timeout(silence, sizing.WIDE_MARGIN)
     is_told = by is Side.MASTER and said.repl_timeout is not None
@@ -170,16 +178,21 @@ def _timeout(rounds: Sequence[Round], now: Round, silence: float, said: Inspecte
     else:
         what = f"the {other.value} had sent nothing"
     its = f"its repl-timeout of {said.repl_timeout:g} s, as its CONFIG says" if is_told else "its repl-timeout"
+    how_long = f"{silence:.1f} s, equally long each time: {its}"
+    alternatives = (OUTPUT_BUFFER,) if may_overrun else ()
+    if not is_common:
+        how_long = f"{least:.1f} to {silence:.1f} s: {its}, late on a busy machine, or it ends by itself"
+        alternatives = (*alternatives, "replica_ends")
     return Diagnosis(
         REPL_TIMEOUT,
-        f"the {by.value} {_ends(rounds)} after {what} for {silence:.1f} s, equally long each "
-        f"time: {its}. How long the silence would have lasted is not on the wire: look for what stalls there, "
-        f"and set repl-timeout to twice that: {silence:.1f} s x {sizing.WIDE_MARGIN:g} = {value}",
+        f"the {by.value} {_ends(rounds)} after {what} for {how_long}. How long the silence would have lasted is not on "
+        f"the wire: look for what stalls there, and set repl-timeout to twice that: {silence:.1f} s x "
+        f"{sizing.WIDE_MARGIN:g} = {value}",
         by.value,
         "repl-timeout",
         str(value),
         {"silence_seconds": silence, "margin": sizing.WIDE_MARGIN},
-        (OUTPUT_BUFFER,) if may_overrun else (),
+        alternatives,
         decide,
         at_least=True,
         known_from="master" if is_told else "wire",

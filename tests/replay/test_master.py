@@ -376,6 +376,8 @@ def test_after_a_hole_the_replica_gets_the_next_rdb(tmp_path: Path, servers: Ser
         write(source, 0)
         level(source, replica)
         client(replica).replicaof("no", "one")
+        tap.wait_for(events.LinkClosed)
+        wait_until(lambda: client(source).info("replication")["connected_slaves"] == 0)
         client(source).set("large", "x" * 100_000)
         follow(replica, tap.port)
         tap.wait_for(events.FullResync, 2)

@@ -169,9 +169,25 @@ def test_a_master_that_writes_steadily_overruns_its_buffer_after_equal_silences(
     assert ("overcoming of output buffer limits" in verdict.decide) is (by is Side.MASTER)
 
 
-def test_silences_of_different_length_are_none() -> None:
+def test_silences_of_different_length_may_be_a_timeout_of_a_busy_replica_and_no_full_disk() -> None:
     story = Story()
     for silence in (10.0, 20.0):
+        story.asks().granted(0).rdb().after(30).ends(Side.REPLICA, "rdb", master_silence=silence).after(1)
+    verdict = story.asks().granted(0).verdict
+    assert (verdict.cause, verdict.alternatives) == ("repl_timeout", ("replica_ends",))
+    assert "for 10.0 to 20.0 s: its repl-timeout, late on a busy machine, or it ends by itself" in verdict.text
+
+
+def test_silences_of_different_length_are_no_timeout_of_a_master() -> None:
+    story = Story()
+    for silence in (10.0, 20.0):
+        story.asks().granted(0).rdb().after(30).ends(Side.MASTER, "rdb", master_silence=silence).after(1)
+    assert story.asks().granted(0).verdict.cause != "repl_timeout"
+
+
+def test_a_silence_once_is_no_timeout() -> None:
+    story = Story()
+    for silence in (10.0, 0.1):
         story.asks().granted(0).rdb().after(30).ends(Side.REPLICA, "rdb", master_silence=silence).after(1)
     assert story.asks().granted(0).verdict.cause == "disk_full"
 
